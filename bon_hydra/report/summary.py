@@ -1,0 +1,252 @@
+"""A run's numbers, from its parquet file: counted in one pass over the columns it takes, then put into rates.
+
+`summarise` is the run's element of `bon inspect --json`. This module does not know how numbers are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bon_hydra.records import VERDICTS
+from bon_hydra.runs import read_batches, read_metadata
+from bon_hydra.statistics import Estimate, any_rate, binary_rate, candidate_rate, pass_curve
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = (
+    "query_id",
+    "split",
+    "candidate_idx",
+    "is_verified",
+    "is_scored",
+    "verdict",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+)
+
+
+@dataclass
+class Counts:
+    """What was counted in one split, or in a whole run."""
+
+    scored: NDArray[np.int32]
+    """(queries,): scored candidates of each query."""
+    verified: NDArray[np.int32]
+    """(queries,): those of them that are verified."""
+    by_index: NDArray[np.int64]
+    """(N, 2): scored and verified candidates of each candidate index."""
+    candidates: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+    truncated: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+    """Each None where no candidate says anything of it."""
+
+    @property
+    def coverage(self) -> dict[str, int]:
+        """Queries by how many of their scored candidates are right: `none`, `some`, `all`; `unscored` has none scored."""
+        judged, right = self.scored > 0, self.verified > 0
+        full = judged & (self.verified == self.scored)
+        return {
+            "none": int((judged & ~right).sum()),
+            "some": int((right & ~full).sum()),
+            "all": int(full.sum()),
+            "unscored": int((~judged).sum()),
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as its file tells it."""
+
+    path: Path
+    metadata: dict[str, str]
+    overall: Counts
+    splits: dict[str, Counts]
+
+
+def read_run(path: Path) -> Run:
+    """Count a run's file. Memory: a few bytes a query beside one batch of rows. Raises ConfigError as `runs` does."""
+    metadata = read_metadata(path)
+    tally = _Tally()
+    for batch in read_batches(path, COLUMNS):
+        tally.add(batch)
+    splits = tally.counts()
+    return Run(path, metadata, total(list(splits.values())), splits)
+
+
+def summarise(path: Path) -> dict[str, Any]:
+    """The run's element of `bon inspect --json`: path, metadata, and rates overall and by split."""
+    return as_json(read_run(path))
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """The same of a run that has been read."""
+    most = len(run.overall.by_index)
+    return {
+        "path": str(run.path),
+        "metadata": run.metadata,
+        "overall": rates(run.overall, most),
+        "splits": {name: rates(counts, most) for name, counts in run.splits.items()},
+    }
+
+
+def rates(counts: Counts, most: int) -> dict[str, Any]:
+    """Rates, pass@1 … pass@`most` and totals of one split or run, as the contract names them; None where unknown."""
+    scored, verified = (int(n) for n in counts.by_index.sum(axis=0))
+    first = binary_rate(*(int(n) for n in counts.by_index[0, ::-1])) if len(counts.by_index) else binary_rate(0, 0)
+    named = {
+        "verification_rate": candidate_rate(counts.scored, counts.verified),
+        "first_candidate_rate": first,
+        "any_candidate_rate": any_rate(counts.scored, counts.verified),
+    }
+    curve = pass_curve(counts.scored, counts.verified, most)
+    return {
+        "queries": len(counts.scored),
+        "candidates": counts.candidates,
+        "scored": scored,
+        "verified": verified,
+        **{name: rate.estimate for name, rate in named.items()},
+        "ci95": {name: _interval(rate) for name, rate in named.items()},
+        "pass_at_k": {str(k): _estimate(rate) for k, rate in enumerate(curve, 1)},
+        "candidate_idx": {
+            str(index): {"scored": int(n), "verified": int(c), "rate": int(c) / int(n) if n else None}
+            for index, (n, c) in enumerate(counts.by_index)
+        },
+        "verdicts": counts.verdicts,
+        "truncated": counts.truncated,
+        "prompt_tokens": counts.prompt_tokens,
+        "completion_tokens": counts.completion_tokens,
+        "cost_usd": counts.cost_usd,
+    }
+
+
+def _interval(rate: Estimate) -> list[float] | None:
+    return None if rate.ci95 is None else list(rate.ci95)
+
+
+def _estimate(rate: Estimate) -> dict[str, Any]:
+    return {"estimate": rate.estimate, "ci95": _interval(rate), "queries": rate.queries}
+
+
+def total(parts: list[Counts]) -> Counts:
+    """All splits as one; a query belongs to its split, so nothing is counted twice."""
+    by_index = np.zeros((max((len(part.by_index) for part in parts), default=0), 2), np.int64)
+    for part in parts:
+        by_index[: len(part.by_index)] += part.by_index
+    named = {name: sum(part.verdicts.get(name, 0) for part in parts) for part in parts for name in part.verdicts}
+    none = np.zeros(0, np.int32)
+    return Counts(
+        scored=np.concatenate([none, *(part.scored for part in parts)]),
+        verified=np.concatenate([none, *(part.verified for part in parts)]),
+        by_index=by_index,
+        candidates=sum(part.candidates for part in parts),
+        verdicts=_in_order(named),
+        truncated=sum(part.truncated for part in parts),
+        prompt_tokens=_sum([part.prompt_tokens for part in parts]),
+        completion_tokens=_sum([part.completion_tokens for part in parts]),
+        cost_usd=_sum([part.cost_usd for part in parts]),
+    )
+
+
+def _in_order(verdicts: dict[str, int]) -> dict[str, int]:
+    known = {name: verdicts[name] for name in VERDICTS if name in verdicts}
+    return known | verdicts
+
+
+def _sum(values: list[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+class _SplitTally:
+    """Counts of one split while its rows come by, some thousands at a time."""
+
+    def __init__(self) -> None:
+        self._keys: list[NDArray[np.int64]] = []
+        self._scored: list[NDArray[np.int32]] = []
+        self._verified: list[NDArray[np.int32]] = []
+        self._sums: dict[str, list[Any]] = {"prompt_tokens": [], "completion_tokens": [], "cost_usd": []}
+        self._counts = Counts(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.int64))
+
+    def add(self, rows: pa.Table) -> None:
+        import pyarrow.compute as pc
+
+        ids, index = rows["query_id"].combine_chunks(), rows["candidate_idx"].to_numpy()
+        verified = rows["is_verified"].fill_null(False).to_numpy()
+        scored = rows["is_scored"].fill_null(False).to_numpy() if "is_scored" in rows.column_names else verified | True
+        right = verified & scored
+
+        changes = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        self._keys.append(np.fromiter(map(hash, ids.take(starts).to_pylist()), np.int64, len(starts)))
+        self._scored.append(np.add.reduceat(scored, starts, dtype=np.int32))
+        self._verified.append(np.add.reduceat(right, starts, dtype=np.int32))
+
+        counts = self._counts
+        counts.candidates += len(rows)
+        by_index = np.zeros((max(len(counts.by_index), int(index.max()) + 1), 2), np.int64)
+        by_index[: len(counts.by_index)] = counts.by_index
+        for column, mask in enumerate((scored, right)):
+            by_index[:, column] += np.bincount(index[mask], minlength=len(by_index))
+        counts.by_index = by_index
+        for name, count in _verdicts(rows, right).items():
+            counts.verdicts[name] = counts.verdicts.get(name, 0) + count
+        if "finish_reason" in rows.column_names:
+            counts.truncated += pc.sum(pc.equal(rows["finish_reason"], "length")).as_py() or 0
+        for name, sums in self._sums.items():
+            if name in rows.column_names:
+                sums.append(pc.sum(rows[name]).as_py())
+
+    def counts(self) -> Counts:
+        keys, scored, verified = (np.concatenate(parts) for parts in (self._keys, self._scored, self._verified))
+        # A query whose rows lie on both sides of a batch's end, or apart from each other, was met more than once.
+        distinct, where = np.unique(keys, return_inverse=True)
+        if len(distinct) < len(keys):
+            scored = np.bincount(where, scored).astype(np.int32)
+            verified = np.bincount(where, verified).astype(np.int32)
+        counts = self._counts
+        counts.scored, counts.verified = scored, verified
+        counts.verdicts = _in_order(counts.verdicts)
+        for name, sums in self._sums.items():
+            setattr(counts, name, _sum(sums))
+        return counts
+
+
+def _verdicts(rows: pa.Table, right: NDArray[np.bool_]) -> dict[str, int]:
+    """How often each verdict stands in the rows; of files that know only `is_verified`: pass and fail."""
+    import pyarrow.compute as pc
+
+    if "verdict" in rows.column_names:
+        return {item["values"]: item["counts"] for item in pc.value_counts(rows["verdict"]).to_pylist()}
+    passed = int(right.sum())
+    return {name: count for name, count in (("pass", passed), ("fail", len(right) - passed)) if count}
+
+
+class _Tally:
+    """Counts of a whole file while its rows come by."""
+
+    def __init__(self) -> None:
+        self._splits: dict[str, _SplitTally] = {}
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = pa.Table.from_batches([batch])
+        split = rows["split"].fill_null("(none)")
+        for name in pc.unique(split).to_pylist():
+            part = rows.filter(pc.equal(split, name))
+            self._splits.setdefault(name, _SplitTally()).add(part)
+
+    def counts(self) -> dict[str, Counts]:
+        return {name: tally.counts() for name, tally in self._splits.items()}

@@ -1,0 +1,189 @@
+"""Finding runs on disk and reading their parquet files, whole columns or bit by bit.
+
+A run is its parquet file; folders, sweeps and globs stand for the files in them. Files of the seed's system,
+which had only its own columns and metadata, are read too. This module does not know what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bon_hydra.schema import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+SWEEP_TABLE = "sweep.parquet"
+"""A sweep folder's own table, which is not a run."""
+
+REQUIRED = ("query_id", "split", "candidate_idx", "is_verified")
+"""The columns without which a file is not one of ours, nor of the seed's system."""
+
+BATCH_ROWS = 65_536
+"""Rows read at once of columns that hold numbers and short texts."""
+FEW_ROWS = 256
+"""Rows read at once where whole answers are read."""
+
+
+def find_runs(specs: Sequence[str]) -> list[Path]:
+    """The parquet files that `specs` stand for, each once, in the order given.
+
+    A spec is a run folder, a parquet file, a glob of either, or a folder of run folders such as a sweep.
+    Raises ConfigError where one of them stands for no run.
+    """
+    found: dict[str, Path] = {}
+    for spec in specs:
+        for path in _runs_of(spec):
+            found.setdefault(os.path.realpath(path), path)
+    return list(found.values())
+
+
+def _runs_of(spec: str) -> list[Path]:
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        runs = _parquets(path) or _runs_below(path)
+        if not runs:
+            raise ConfigError(f"{spec}: {_why_no_run(path)}")
+        return runs
+    if path.exists():
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+    runs = [run for match in matches for run in _runs_of_match(match)]
+    if runs:
+        return runs
+    if matches:
+        raise ConfigError(f"{spec}: none of the {len(matches)} paths it matches is a run (a run has a parquet file)")
+    if path.is_symlink():
+        raise ConfigError(f"{spec}: a link to {os.readlink(path)}, which is not there any more")
+    raise ConfigError(f"{spec}: no such run, wanted a run folder, a parquet file, or a glob of either")
+
+
+def _runs_of_match(match: Path) -> list[Path]:
+    if match.is_dir():
+        return _parquets(match) or _runs_below(match)
+    return [match] if match.suffix == ".parquet" and match.name != SWEEP_TABLE else []
+
+
+def _parquets(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.parquet") if path.name != SWEEP_TABLE)
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    return [run for path in below for run in _parquets(path)]
+
+
+def _why_no_run(folder: Path) -> str:
+    if any(folder.glob("*.parquet.part")) or (folder / "resolved.yaml").exists():
+        return f"this run has no parquet file: it is still running, or was killed (then: bon resume {folder})"
+    return "no run in this folder, wanted a run folder such as outputs/2026-11-23/14-05-33_quickstart, or a glob of them"
+
+
+def open_run(path: Path) -> pq.ParquetFile:
+    """The file, found to be a run of ours that this version can read.
+
+    Raises ConfigError, in one line, for what is not there, not parquet, cut off, not a run, or newer.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from bon_hydra.results import SCHEMA_VERSION
+
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except PermissionError:
+        raise ConfigError(f"{path}: may not be read by this user") from None
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+    missing = [name for name in REQUIRED if name not in file.schema_arrow.names]
+    if missing:
+        raise ConfigError(f"{path}: not a run: a parquet file without the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+    version = _texts(file.metadata.metadata).get("schema_version", "0")
+    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+        wanted = f"this bon_hydra reads up to {SCHEMA_VERSION}: upgrade it"
+        raise ConfigError(f"{path}: written by a newer version (schema_version {version}); {wanted}")
+    return file
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if path.is_dir():
+        return "a folder, wanted a parquet file"
+    with path.open("rb") as file:
+        head = file.read(4)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 4))
+        tail = file.read(4)
+    if size == 0:
+        return "an empty file, wanted a parquet file"
+    if head != b"PAR1":
+        return "not a parquet file"
+    if tail != b"PAR1":
+        return f"a truncated parquet file: it ends after {size} bytes without a footer; copy it again, or: bon resume"
+    return f"a damaged parquet file ({str(error).splitlines()[0]})"
+
+
+def _texts(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
+    pairs = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in (metadata or {}).items()}
+    return {key: value for key, value in pairs.items() if key not in ("ARROW:schema", "pandas")}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The file's metadata as texts, without what pandas and Arrow keep there for themselves."""
+    with open_run(path) as file:
+        return _texts(file.metadata.metadata)
+
+
+def count_rows(path: Path) -> int:
+    """How many candidates the file has, from its footer alone."""
+    with open_run(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Those of `columns` that the file has, whole; the others stay unread."""
+    import pyarrow as pa
+
+    with open_run(path) as file:
+        try:
+            return file.read(columns=[name for name in columns if name in file.schema_arrow.names])
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+
+
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The same, some ten thousand rows at a time, so that a file of any size can be read."""
+    import pyarrow as pa
+
+    with open_run(path) as file:
+        present = [name for name in columns if name in file.schema_arrow.names]
+        try:
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=present)
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+
+
+def read_rows(path: Path, columns: Sequence[str], positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """The rows at `positions` (ascending, from 0) as dictionaries; row groups that hold none of them stay unread."""
+    wanted = np.asarray(positions, np.int64)
+    with open_run(path) as file:
+        present = [name for name in columns if name in file.schema_arrow.names]
+        first = 0
+        for group in range(file.num_row_groups):
+            end = first + file.metadata.row_group(group).num_rows
+            if not ((wanted >= first) & (wanted < end)).any():
+                first = end
+                continue
+            for batch in file.iter_batches(batch_size=FEW_ROWS, row_groups=[group], columns=present):
+                here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
+                if len(here):
+                    yield from batch.take(here).to_pylist()
+                first += len(batch)

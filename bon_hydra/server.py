@@ -1,0 +1,45 @@
+"""The client of a run, opened when the first request is due: an API's, or the embedded model's own server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from bon_hydra.client import ChatClient
+from bon_hydra.embedded import embedded_server, weights
+from bon_hydra.schema import EMBEDDED, Config
+
+CONTEXT = 2048
+"""Tokens of prompt and answer together that a slot of the embedded server holds at least."""
+
+
+@asynccontextmanager
+async def client_when_needed(
+    config: Config, say: Callable[[str], None]
+) -> AsyncIterator[Callable[[], Awaitable[ChatClient]]]:
+    """Yields a function that gives the one client of the run; a run that needs none starts no server.
+
+    The embedded server has a slot for each request in flight, and ends with this context.
+    """
+    one_at_a_time = asyncio.Lock()
+    client: ChatClient | None = None
+    async with AsyncExitStack() as stack:
+
+        async def opened() -> ChatClient:
+            nonlocal client
+            async with one_at_a_time:
+                if client is None:
+                    base_url = config.model.base_url
+                    if base_url == EMBEDDED:
+                        path = await asyncio.to_thread(weights, config.model.gguf, say)
+                        context = max(CONTEXT, 2 * (config.max_tokens or 0))
+                        say(f"starting {config.model.name} here …")
+                        base_url = await stack.enter_async_context(
+                            embedded_server(path, slots=config.concurrency, context_per_slot=context)
+                        )
+                    client = ChatClient(config.model, base_url, config.concurrency)
+                    stack.push_async_callback(client.close)
+            return client
+
+        yield opened

@@ -1,0 +1,115 @@
+"""One way of writing what LaTeX and prose write in many ways.
+
+Rewrites notation only and keeps the meaning: two answers that become the same string say the same.
+"""
+
+from __future__ import annotations
+
+import re
+
+_SIGNS = str.maketrans(
+    {
+        "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2010": "-", "\u2011": "-",
+        "\u00d7": r"\times ", "\u22c5": r"\cdot ", "\u00b7": r"\cdot ", "\u00f7": "/", "\u2215": "/", "\u2044": "/",
+        "\u03c0": r"\pi ", "\u221e": r"\infty ", "\u2264": r"\le ", "\u2265": r"\ge ", "\u2260": r"\ne ",
+        "\u00b1": r"\pm ", "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2208": r"\in ", "\u2205": r"\emptyset ",
+        "\u00b0": r"^\circ ", "\uff05": "%", "\uff0c": ",", "\uff08": "(", "\uff09": ")",
+        "\u00bd": r"\frac{1}{2}", "\u00bc": r"\frac{1}{4}", "\u00be": r"\frac{3}{4}",
+        "\u2153": r"\frac{1}{3}", "\u2154": r"\frac{2}{3}",
+        "\u00b2": "^2", "\u00b3": "^3",
+        "\u00a0": " ", "\u2009": " ", "\u202f": " ", "\u200b": "", "\ufeff": "",
+        "\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'",
+    }
+)  # fmt: skip
+
+_DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
+_SIZES = re.compile(r"\\(?:[mb]?left|[mb]?right|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits)(?![a-zA-Z])")
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|normal)?|math(?:rm|bf|it|sf)|mbox|hbox|emph)\s*\{([^{}]*)\}")
+_SPACE = re.compile(r"(\\\\)|\\!|\\[,;:> ]|\\q?quad(?![a-zA-Z])|\\(?:enspace|thinspace)(?![a-zA-Z])|~")
+_SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(\{[^{}]*\})|(\{[^{}]*\})\s*(\d))")
+_SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z](?![a-zA-Z]))")
+_SYNONYMS = (
+    (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\(?:leq|leqslant)(?![a-zA-Z])"), r"\\le"),
+    (re.compile(r"\\(?:geq|geqslant)(?![a-zA-Z])"), r"\\ge"),
+    (re.compile(r"\\neq(?![a-zA-Z])"), r"\\ne"),
+    (re.compile(r"\\degree(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}|\^\s*\\circ(?![a-zA-Z])"), r"^\\circ "),
+    (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
+    (re.compile(r"\\%"), "%"),
+    (re.compile(r"\\\$"), "$"),
+    (re.compile(r"\{,\}"), ","),
+)
+_NEEDLESS_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
+
+
+def normalised(text: str) -> str:
+    """The text of an answer in the one notation that judges compare.
+
+    Delimiters, `\\text`, sizes and spacing go, `\\dfrac` becomes `\\frac`; a space stays only
+    between two letters or digits, where it may mean something ("3 1/2", "5 cm").
+    """
+    text = text.translate(_SIGNS)
+    text = _bare(text)
+    text = _SIZES.sub("", text)
+    text = _SPACE.sub(lambda space: space.group(1) or ("" if space.group() == r"\!" else " "), text)
+    for _ in range(5):
+        text, count = _TEXT.subn(r" \1 ", text)
+        if not count:
+            break
+    for pattern, synonym in _SYNONYMS:
+        text = pattern.sub(synonym, text)
+    text = _SHORT_FRACTION.sub(_spelled_out, text)
+    text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
+    text = _bare(" ".join(text.split()))
+    return _NEEDLESS_SPACE.sub("", text)
+
+
+def _bare(text: str) -> str:
+    """Without the delimiters and the full stop that stand around the whole of it."""
+    for _ in range(8):
+        before = text
+        text = text.strip().rstrip(".,;:").rstrip()
+        for start, end in _DELIMITERS:
+            inner = text[len(start) : -len(end)]
+            if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end) and start not in inner:
+                text = inner
+                break
+        if text == before:
+            break
+    return text.removesuffix("\\")
+
+
+def _spelled_out(fraction: re.Match[str]) -> str:
+    top, bottom = (part.strip("{}") for part in fraction.groups() if part is not None)
+    return rf"\frac{{{top}}}{{{bottom}}}"
+
+
+_EQUALS = re.compile(r"(?<![<>!:\\=])=(?!=)")
+
+
+def right_hand_side(text: str) -> str | None:
+    """What a (chained) equation ends in, such as 5 for "x=2+3=5"; None where there is no single equation."""
+    if "," in text or ";" in text:
+        return None
+    sides = _EQUALS.split(text)
+    return sides[-1].strip() if len(sides) > 1 and all(side.strip() for side in sides) else None
+
+
+_CONJUNCTION = re.compile(r"(?:,\s*)?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])")
+_TO_LATEX = (
+    (re.compile(r"(?<![\\A-Za-z])sqrt\(([^()]*)\)"), r"\\sqrt{\1}"),
+    (re.compile(r"(?<![\\A-Za-z])(pi|infty|sin|cos|tan|log|ln|exp)(?![A-Za-z])"), r"\\\1 "),
+    (re.compile(r"\*\*"), "^"),
+    (re.compile(r"\*"), r" \\cdot "),
+    (re.compile(r"(?<!\\)%"), r"\\%"),
+    (re.compile(r"(?<!\\)\$"), ""),
+)
+
+
+def as_latex(text: str) -> str:
+    """A normalised answer as math-verify reads it: inside `$…$`, several joined by "and" as `$…$ and $…$`."""
+    for pattern, latex in _TO_LATEX:
+        text = pattern.sub(latex, text)
+    parts = [part.strip() for part in _CONJUNCTION.split(text)]
+    return " and ".join(f"${part}$" for part in parts if part)

@@ -1,0 +1,287 @@
+"""Tool calls after the rules of the Berkeley Function Calling Leaderboard (BFCL, its AST checker).
+
+Every required parameter, no unknown one, the types of the schema, strings compared without case,
+spaces and `,./-_*^`, parallel calls in any order, and no call where none is right. Stricter than BFCL
+where its comparison loses the meaning: strings that are numbers are compared as numbers.
+Looser where leaving out says the same: an optional argument equal to its schema's default.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from bon_hydra.records import Verdict
+from bon_hydra.verifiers.completion import Completion, Task, one_line, quoted, stored
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a tool."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class Malformed(ValueError):
+    """Calls or tool definitions that cannot be read; the message is a reason."""
+
+
+_NO_PARAMETERS: dict[str, Any] = {}
+
+
+def judge(completion: Completion, task: Task) -> Verdict:
+    """`pass` where the structured calls are the reference's, in any order.
+
+    The reference is a JSON list of `{"name", "arguments"}` (arguments an object or a JSON string); an
+    empty list means that no call is right. A reference or tools that cannot be read are `unverifiable`.
+    Calls written as text do not count. The reason says what differs.
+    """
+    try:
+        expected = read_calls(task.reference or "")
+        schemas = read_schemas(task.tools)
+    except Malformed as problem:
+        return Verdict("unverifiable", one_line(f"the reference cannot be used: {problem}"))
+    if schemas is not None and (unknown := [call.name for call in expected if _schema_of(call.name, schemas) is None]):
+        return Verdict("unverifiable", one_line(f"the reference calls {quoted(unknown[0])}, which is not among the tools"))
+    if completion.tool_calls is None:
+        if completion.truncated:
+            return Verdict("no_answer", "cut off before a call")
+        if expected:
+            return Verdict("fail", one_line(f"no call, expected {_named(expected)}"))
+        return Verdict("pass", "no call, as expected")
+    try:
+        calls = read_calls(completion.tool_calls)
+    except Malformed as problem:
+        if completion.truncated:
+            return Verdict("no_answer", "cut off in the middle of a call")
+        return Verdict("fail", one_line(str(problem)))
+    answer = stored(json.dumps([{"name": call.name, "arguments": call.arguments} for call in calls], sort_keys=True))
+    difference = _difference(calls, expected, schemas)
+    if difference is None:
+        return Verdict("pass", one_line(f"called {_named(calls)}"), answer=answer)
+    if completion.truncated and len(calls) < len(expected):
+        return Verdict("no_answer", "cut off before the last call", answer=answer)
+    return Verdict("fail", one_line(difference), answer=answer)
+
+
+def read_calls(text: str) -> list[Call]:
+    """Calls from JSON: a list of `{"name", "arguments"}`, bare or each inside OpenAI's `{"function": …}`.
+
+    Raises Malformed, naming what cannot be read.
+    """
+    listed = _json(text, "the calls are")
+    if not isinstance(listed, list):
+        raise Malformed("the calls are not a JSON list")
+    return [_call(item) for item in listed]
+
+
+def _call(item: Any) -> Call:
+    function = item.get("function", item) if isinstance(item, dict) else None
+    if not isinstance(function, dict) or not isinstance(name := function.get("name"), str) or not name:
+        raise Malformed("a call without a name")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        arguments = _json(arguments, f"the arguments of {quoted(name)} are") if arguments.strip() else {}
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, dict):
+        raise Malformed(f"the arguments of {quoted(name)} are not a JSON object")
+    return Call(name, arguments)
+
+
+def read_schemas(tools: str | None) -> dict[str, dict[str, Any]] | None:
+    """Tool name -> its parameters' JSON Schema; None where no tools are given.
+
+    Raises Malformed for a list that is no JSON, or a tool without a name.
+    """
+    if tools is None:
+        return None
+    listed = _json(tools, "the tools are")
+    if not isinstance(listed, list):
+        raise Malformed("the tools are not a JSON list")
+    schemas = {}
+    for tool in listed:
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise Malformed("a tool without a name")
+        parameters = function.get("parameters")
+        schemas[function["name"]] = parameters if isinstance(parameters, dict) else _NO_PARAMETERS
+    return schemas
+
+
+def _json(text: str, what: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise Malformed(f"{what} not JSON: {quoted(text)}") from None
+
+
+def _difference(calls: list[Call], expected: list[Call], schemas: dict[str, dict[str, Any]] | None) -> str | None:
+    """What is wrong with the calls, None where each expected call is made exactly once."""
+    if not expected:
+        return f"called {_named(calls)}, expected no call"
+    if schemas is not None:
+        for call in calls:
+            if (problem := _broken_schema(call, schemas)) is not None:
+                return problem
+    if len(calls) != len(expected):
+        return f"{len(calls)} {'call' if len(calls) == 1 else 'calls'} ({_named(calls)}), expected {len(expected)} ({_named(expected)})"
+    differences = [[_call_difference(call, wanted, schemas) for wanted in expected] for call in calls]
+    unmatched = _unmatched([[difference is None for difference in row] for row in differences])
+    if unmatched is None:
+        return None
+    row = differences[unmatched]
+    closest = next((i for i, wanted in enumerate(expected) if _same_name(calls[unmatched].name, wanted.name, schemas)), 0)
+    return row[closest] if row[closest] is not None else f"one call of {calls[unmatched].name} too many"
+
+
+def _unmatched(fits: list[list[bool]]) -> int | None:
+    """The first call that no one-to-one assignment to expected calls can hold; None where all fit (Kuhn's algorithm)."""
+    taken_by: dict[int, int] = {}
+
+    def place(call: int, seen: set[int]) -> bool:
+        for wanted, fit in enumerate(fits[call]):
+            if fit and wanted not in seen:
+                seen.add(wanted)
+                if wanted not in taken_by or place(taken_by[wanted], seen):
+                    taken_by[wanted] = call
+                    return True
+        return False
+
+    return next((call for call in range(len(fits)) if not place(call, set())), None)
+
+
+def _broken_schema(call: Call, schemas: dict[str, dict[str, Any]]) -> str | None:
+    schema = _schema_of(call.name, schemas)
+    if schema is None:
+        return f"called {quoted(call.name)}, which is not among the tools"
+    properties = _properties(schema)
+    for parameter in schema.get("required") or ():
+        if parameter not in call.arguments:
+            return f"{call.name}: required {parameter} is missing"
+    for parameter, value in call.arguments.items():
+        if parameter not in properties:
+            if properties or schema.get("additionalProperties") is not True:
+                return f"{call.name}: there is no parameter {quoted(parameter)}"
+        elif not _has_type(value, properties[parameter]):
+            wanted = properties[parameter].get("type")
+            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected type {wanted}"
+    return None
+
+
+def _call_difference(call: Call, expected: Call, schemas: dict[str, dict[str, Any]] | None) -> str | None:
+    if not _same_name(call.name, expected.name, schemas):
+        return f"called {quoted(call.name)}, expected {quoted(expected.name)}"
+    properties = _properties((schemas and _schema_of(expected.name, schemas)) or {})
+    for parameter in {**expected.arguments, **call.arguments}:
+        default = properties.get(parameter, {})
+        if parameter not in call.arguments:
+            if "default" in default and _equal(default["default"], expected.arguments[parameter]):
+                continue
+            return f"{call.name}: {parameter} is missing, expected {quoted(_shown(expected.arguments[parameter]))}"
+        value = call.arguments[parameter]
+        if parameter not in expected.arguments:
+            if "default" in default and _equal(value, default["default"]):
+                continue
+            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected to be left out"
+        if not _equal(value, expected.arguments[parameter]):
+            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected {quoted(_shown(expected.arguments[parameter]))}"
+    return None
+
+
+def _same_name(a: str, b: str, schemas: dict[str, dict[str, Any]] | None) -> bool:
+    if schemas is None:
+        return a == b or a.replace(".", "_") == b.replace(".", "_")
+    return _tool_name(a, schemas) == _tool_name(b, schemas)
+
+
+def _tool_name(name: str, schemas: dict[str, dict[str, Any]]) -> str:
+    """The tool that is meant: APIs refuse dots in names, so that `math.hypot` comes back as `math_hypot`."""
+    if name in schemas:
+        return name
+    return next((known for known in schemas if known.replace(".", "_") == name.replace(".", "_")), name)
+
+
+def _schema_of(name: str, schemas: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    return schemas.get(_tool_name(name, schemas))
+
+
+def _properties(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    properties = schema.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    return {name: rule if isinstance(rule, dict) else {} for name, rule in properties.items()}
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "float": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "tuple": (list,),
+    "object": (dict,),
+    "dict": (dict,),
+    "null": (type(None),),
+}
+
+
+def _has_type(value: Any, rule: dict[str, Any]) -> bool:
+    """Whether a value has its schema's type, lists and objects looked into; types nobody knows hold for everything."""
+    alternatives = rule.get("anyOf") or rule.get("oneOf")
+    if isinstance(alternatives, list):
+        return any(_has_type(value, alternative) for alternative in alternatives if isinstance(alternative, dict))
+    names = rule.get("type")
+    for name in names if isinstance(names, list) else [names]:
+        kinds = _TYPES.get(name) if isinstance(name, str) else None
+        if kinds is None or (type(value) in kinds and _has_inner_types(value, rule)):
+            return True
+    return value is None and rule.get("nullable") is True
+
+
+def _has_inner_types(value: Any, rule: dict[str, Any]) -> bool:
+    if isinstance(value, list) and isinstance(rule.get("items"), dict):
+        return all(_has_type(item, rule["items"]) for item in value)
+    if isinstance(value, dict):
+        properties = _properties(rule)
+        return all(_has_type(item, properties.get(name, {})) for name, item in value.items())
+    return True
+
+
+_NUMERAL = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)\s*")
+
+
+def _equal(value: Any, expected: Any) -> bool:
+    """Whether two JSON values are the same after BFCL: type for type, numbers within 1e-9, strings standardised."""
+    if isinstance(value, bool) or isinstance(expected, bool) or value is None or expected is None:
+        return value is expected
+    if isinstance(value, int | float) and isinstance(expected, int | float):
+        return value == expected or (
+            isinstance(value, float) | isinstance(expected, float) and abs(value - expected) <= 1e-9 * max(1.0, abs(expected))
+        )
+    if isinstance(value, str) and isinstance(expected, str):
+        if _NUMERAL.fullmatch(value) and _NUMERAL.fullmatch(expected):
+            return value.strip() == expected.strip() or float(value) == float(expected)
+        return _standardised(value) == _standardised(expected)
+    if isinstance(value, list) and isinstance(expected, list):
+        return len(value) == len(expected) and all(map(_equal, value, expected))
+    if isinstance(value, dict) and isinstance(expected, dict):
+        return value.keys() == expected.keys() and all(_equal(value[key], expected[key]) for key in value)
+    return False
+
+
+def _standardised(text: str) -> str:
+    """BFCL's `standardize_string`."""
+    return re.sub(r"[ ,./\-_*^]", "", text).lower().replace("'", '"')
+
+
+def _named(calls: list[Call]) -> str:
+    return ", ".join(quoted(call.name) for call in calls)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
