@@ -91,12 +91,12 @@ def check(composed: DictConfig) -> Config:
     Raises:
         ConfigError: an unknown key, a key that still needs a value, a wrong type or a value out of range.
     """
-    _refuse_unknown(OmegaConf.to_container(composed, resolve=False), known := set(known_keys()), "")
-    del known
+    content = OmegaConf.to_container(composed, resolve=False)
+    _refuse_unknown(content, set(known_keys()), "")
     for key in sorted(OmegaConf.missing_keys(composed)):
         raise ConfigError(f"{key}: needs a value, and none is given. Say {key}=… on the command line.")
     try:
-        config = OmegaConf.to_object(composed)
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), content))
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"{getattr(error, 'full_key', '') or 'configuration'}: {str(error).splitlines()[0]}"

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from bon_hydra import __version__
+
 app = typer.Typer(
     help="Look at runs of bon_hydra. RUN is a run folder, a parquet file, or a glob of either.",
     no_args_is_help=True,
@@ -28,12 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(f"bon_hydra {version('bon_hydra')}")
-        except PackageNotFoundError:
-            print("bon_hydra (not installed: no version)")
+        print(f"bon_hydra {__version__}")
         raise typer.Exit
 
 

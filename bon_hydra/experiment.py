@@ -22,7 +22,7 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from rich.console import Console
 from bon_hydra import __version__, prompts
 from bon_hydra.limits import Budget, Limits
 from bon_hydra.preflight import Prepared
+from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
 from bon_hydra.report.summary import summarise
@@ -129,12 +130,15 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
             watching = asyncio.create_task(_watch(progress, writer, sampler))
             async with asyncio.TaskGroup() as queries:
                 asked = 0
-                async for query in _in_a_thread(iter(source)):
-                    await window.acquire()
-                    if halt.event.is_set():
-                        break
-                    queries.create_task(one_query(asked, query))
-                    asked += 1
+                try:
+                    async for query in _in_a_thread(iter(source)):
+                        await window.acquire()
+                        if halt.event.is_set():
+                            break
+                        queries.create_task(one_query(asked, query))
+                        asked += 1
+                except DatasetError as error:
+                    halt.now("failed", str(error))
                 progress.expect(asked * config.num_candidates)
             watching.cancel()
 
@@ -142,7 +146,7 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
         tally = sampler.tally
         totals = {
             **tally.totals(),
-            **source.totals(),
+            **_read(source),
             "candidates": writer.tally.candidates,
             "verification_rate": writer.tally.verified / writer.tally.scored if writer.tally.scored else None,
             "seconds": round(time.monotonic() - started, 3),
@@ -154,7 +158,7 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
         for file in folder.glob("store.sqlite*"):
             file.unlink()
     log.info("%s: %s", status, _json(totals))
-    return _linked(parquet, config, folder), status, halt.message
+    return _linked(parquet, folder), status, halt.message
 
 
 def parquet_name(config: Config) -> str:
@@ -176,12 +180,13 @@ def parquet_name(config: Config) -> str:
 async def _in_a_thread(queries: Iterator[Query]) -> AsyncIterator[Query]:
     """Queries as they are read by a thread of their own, a few at a time, the first at once."""
     loop = asyncio.get_running_loop()
-    size = 1
     with ThreadPoolExecutor(1, "queries") as reading:
-        while batch := await loop.run_in_executor(reading, lambda: list(islice(queries, size))):
+        for size in chain([1, 2, 4, 8, 16, 32], repeat(64)):
+            batch = await loop.run_in_executor(reading, list, islice(queries, size))
+            if not batch:
+                return
             for query in batch:
                 yield query
-            size = min(64, 2 * size)
 
 
 @contextmanager
@@ -216,6 +221,14 @@ async def _watch(progress: RunProgress, writer: ResultsWriter, sampler: Sampler)
 
 def _expected(config: Config, splits: int) -> int | None:
     return config.max_queries * splits * config.num_candidates if config.max_queries else None
+
+
+def _read(source: QuerySource) -> dict[str, Any]:
+    """What was read of the data set, over all splits, and how each split was sampled."""
+    counts = source.counts.values()
+    names = ("rows_read", "distinct", "duplicates", "disagreeing", "skipped")
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in names}
+    return sums | {"sample": {split: one.sample for split, one in source.counts.items()}}
 
 
 def _metadata(prepared: Prepared, origin: Origin, run_id: str, started_at: datetime, resolved: str) -> dict[str, str]:
@@ -285,7 +298,7 @@ def _say_goodbye(folder: Path, status: str, message: str) -> None:
     console.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
 
 
-def _linked(parquet: Path, config: Config, folder: Path) -> Path:
+def _linked(parquet: Path, folder: Path) -> Path:
     """Where `output.file` is a path, a link stands in the run folder."""
     if parquet.parent != folder:
         link = folder / parquet.name

@@ -21,7 +21,8 @@ from omegaconf import OmegaConf
 
 from bon_hydra import prompts
 from bon_hydra.prices import Prices, prices_of
-from bon_hydra.queries.load import QuerySource, open_queries
+from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
+from bon_hydra.records import Query
 from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig
 from bon_hydra.verifiers import VERIFIERS
 
@@ -53,25 +54,30 @@ def prepare(config: Config) -> Prepared:
     prices = prices_of(config.model)
     if config.budget_usd is not None and prices is None:
         raise ConfigError(
-            f"budget_usd: got {config.budget_usd:g}, but the prices of {config.model.name} are not known, so it could not be kept. "
-            "Give them: model.prices.input=… model.prices.output=… (USD per million tokens), or set budget_usd=null."
+            f"budget_usd: got {config.budget_usd:g}, but the prices of {config.model.name} are not known, so it could "
+            "not be kept. Give them: model.prices.input=… model.prices.output=… (USD per million tokens), or set budget_usd=null."
         )
     source = _opened(_frozen(config.dataset), tuple(config.splits) if config.splits else None, config.max_queries)
+    pinned = config.dataset.revision if source.revision.startswith("sha256:") else source.revision
     config.dataset = replace(
-        config.dataset,
-        path=source.path,
-        data_files=source.data_files,
-        revision=source.hub_revision,
-        splits=list(source.splits),
+        config.dataset, path=source.path, data_files=source.data_files, revision=pinned, splits=list(source.splits)
     )
     config.splits = None
-    first = next(iter(source), None)
-    if first is None:
-        raise ConfigError(
-            f"dataset.path: {config.dataset.path} gives no query for the splits {', '.join(source.splits)}"
-        )
-    prompts.render(first, config.prompt)
+    prompts.render(_first(source), config.prompt)
     return Prepared(config, source, _identity(config.model), prices, unreachable)
+
+
+def _first(source: QuerySource) -> Query:
+    try:
+        first = next(iter(source), None)
+    except DatasetError as error:
+        raise ConfigError(f"dataset.path: {error}") from error
+    if first is None:
+        read = "; ".join(reason for counts in source.counts.values() for reason in counts.reasons)
+        raise ConfigError(
+            f"dataset.path: {source.path} gives no query for {', '.join(source.splits)}" + (f" ({read})" if read else "")
+        )
+    return first
 
 
 def _frozen(part: Any) -> str:

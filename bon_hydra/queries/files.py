@@ -9,7 +9,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +69,8 @@ def resolve(dataset: DatasetConfig, wanted: Sequence[str] | None) -> Source:
             builder = _builder(dataset, path, patterns)
             splits = _splits(builder)
     shown = dataset.path if dataset.path == "demo" or not os.path.isdir(path) else os.path.abspath(path)
-    return Source(shown, data_files, _revision(builder, splits, path), builder, splits)
+    read = {split: names for split, names in splits.items() if split in (wanted or splits)} or splits
+    return Source(shown, data_files, _revision(builder, read, path), builder, splits)
 
 
 def _check_paths(dataset: DatasetConfig, path: str) -> Any:
@@ -78,23 +79,25 @@ def _check_paths(dataset: DatasetConfig, path: str) -> Any:
     if path in BUILDERS:
         if not dataset.data_files:
             raise ConfigError(
-                f"dataset.data_files: needs a file (or a list, or split: file), since dataset.path={path} says only how "
-                f"to read it. Say dataset.data_files=FILE"
+                f"dataset.data_files: needs a file (or a list, or split: file), since dataset.path={path} says only "
+                f"how to read it. Say dataset.data_files=FILE"
             )
         return _each(dataset.data_files, lambda name: _local_file(name, "."))
     if os.path.isfile(path):
         reader = "json" if re.search(r"\.jsonl?(\.\w+)?$", path) else Path(path).suffix.lstrip(".") or "json"
-        raise ConfigError(f"dataset.path: {got}, which is a file. Say dataset.path={reader} dataset.data_files={dataset.path}")
+        raise ConfigError(
+            f"dataset.path: {got}, which is a file. Say dataset.path={reader} dataset.data_files={dataset.path}"
+        )
     if os.path.isdir(path):
         if dataset.data_files:
             _each(dataset.data_files, lambda name: _local_file(name, path))
         return dataset.data_files
-    if path.startswith(("/", "./", "../", "~")) or path.count("/") > 1 and "://" not in path:
+    if path.startswith(("/", "./", "../", "~")) or (path.count("/") > 1 and "://" not in path):
         raise ConfigError(f"dataset.path: {got}, and there is no such folder{_nearest_file(path)}")
     return dataset.data_files
 
 
-def _each(data_files: Any, change: Any) -> Any:
+def _each(data_files: Any, change: Callable[[str], str]) -> Any:
     if isinstance(data_files, str):
         return change(data_files)
     if isinstance(data_files, Mapping):
@@ -129,9 +132,7 @@ def _builder(dataset: DatasetConfig, path: str, data_files: Any) -> DatasetBuild
     if path in BUILDERS:
         datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # reading a file of one's own asks nobody on the network
     try:
-        return load_dataset_builder(
-            path, name=dataset.name, data_files=data_files, revision=dataset.revision
-        )
+        return load_dataset_builder(path, name=dataset.name, data_files=data_files, revision=dataset.revision)
     except Exception as error:
         raise _mistake(dataset, path, error) from error
 
@@ -146,7 +147,9 @@ def _mistake(dataset: DatasetConfig, path: str, error: Exception) -> ConfigError
         got = f"got {dataset.name!r}, wanted" if dataset.name else "needs a value:"
         return ConfigError(f"dataset.name: {got} one of {', '.join(known)}{nearest(dataset.name or '', known)}")
     if "Revision" in first:
-        return ConfigError(f"dataset.revision: got {dataset.revision!r}, and {dataset.path} has no such commit, branch or tag")
+        return ConfigError(
+            f"dataset.revision: got {dataset.revision!r}, and {dataset.path} has no such commit, branch or tag"
+        )
     if "scripts are no longer supported" in first:
         return ConfigError(
             f"dataset.path: {dataset.path} is loaded by a script, which is not run. Its converted files may be there: "
@@ -163,8 +166,8 @@ def _mistake(dataset: DatasetConfig, path: str, error: Exception) -> ConfigError
     if not local and names & UNREACHABLE:
         reason = "HF_HUB_OFFLINE is set" if "OfflineModeIsEnabled" in names or "OfflineMode" in first else first
         return ConfigError(
-            f"dataset.path: got {dataset.path!r}, which is no folder here, and the Hub cannot be asked for it ({reason}). "
-            f"A local copy is read by dataset.path=FOLDER; dataset=demo needs no network"
+            f"dataset.path: got {dataset.path!r}, which is no folder here, and the Hub cannot be asked for it "
+            f"({reason}). A local copy is read by dataset.path=FOLDER; dataset=demo needs no network"
         )
     return ConfigError(f"dataset.path: {dataset.path!r} cannot be opened: {first} ({type(error).__name__})")
 
@@ -212,7 +215,7 @@ def _revision(builder: DatasetBuilder, splits: Mapping[str, tuple[str, ...]], pa
     if commits:
         return ",".join(sorted(commits))
     if files and all("://" not in name for name in files):
-        return fingerprint(files, path if os.path.isdir(path) else os.path.commonpath([os.path.dirname(f) for f in files]))
+        return fingerprint(files, path if os.path.isdir(path) else os.path.commonpath([*map(os.path.dirname, files)]))
     return str(builder.hash or "")
 
 

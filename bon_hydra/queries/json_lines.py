@@ -48,10 +48,10 @@ class JsonFile:
             return False
         with self.open() as file:
             first = next((line for line in file if line.strip()), b"")
-            if isinstance(_parse(first, "").row, dict):
-                return False
             if first.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
                 return True
+            if _parse(first, "").row is not None:
+                return False
             try:
                 loads(first + file.read())
             except ValueError:

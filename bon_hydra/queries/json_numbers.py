@@ -53,6 +53,8 @@ def iter_array(text: str) -> Iterator[tuple[int, Any]]:
             raise json.JSONDecodeError("Expecting ',' delimiter", text, position)
     if position >= len(text):
         raise json.JSONDecodeError("Expecting ']'", text, len(text))
+    if (rest := _skip_space(text, position + 1)) < len(text):
+        raise json.JSONDecodeError("Extra data", text, rest)
 
 
 def dumps(value: Any) -> str:
@@ -140,8 +142,8 @@ def _write(value: Any, comma: str, colon: str, sort: bool) -> str:
     if isinstance(value, dict):
         items = ((str(key), item) for key, item in value.items())
         pairs = sorted(items, key=lambda pair: pair[0]) if sort else items
-        body = comma.join(f"{json.dumps(k, ensure_ascii=False)}{colon}{_write(v, comma, colon, sort)}" for k, v in pairs)
-        return "{" + body + "}"
+        written = (_write(k, comma, colon, sort) + colon + _write(v, comma, colon, sort) for k, v in pairs)
+        return "{" + comma.join(written) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + comma.join(_write(item, comma, colon, sort) for item in value) + "]"
     if isinstance(value, Decimal) and value.is_finite():

@@ -16,7 +16,8 @@ from bon_hydra.checks import FORMATS, nearest
 from bon_hydra.queries import aime, files, gsm8k, math500, nemotron, rows
 from bon_hydra.queries import columns as named_columns
 from bon_hydra.queries.dedupe import Seen
-from bon_hydra.queries.json_numbers import canonical, dumps, plain
+from bon_hydra.queries.json_lines import Read
+from bon_hydra.queries.json_numbers import as_text, canonical, dumps, plain
 from bon_hydra.queries.parts import Parts, Row, SkippedRow, question
 from bon_hydra.records import Query
 from bon_hydra.schema import ConfigError, DatasetConfig
@@ -63,10 +64,10 @@ class QuerySource:
     data_files: Any
     """As `dataset.data_files`, absolute where they are local files by themselves."""
     max_queries: int | None
-    counts: dict[str, Counts]
-    """By split, filled while iterating."""
     dataset: DatasetConfig
     source: files.Source
+    counts: dict[str, Counts] = field(default_factory=dict)
+    """By split, filled while iterating."""
 
     def __iter__(self) -> Iterator[Query]:
         """The queries, split after split in the order of `splits`, at most `max_queries` of each.
@@ -104,8 +105,8 @@ def open_queries(dataset: DatasetConfig, splits: Sequence[str] | None, max_queri
     if dataset.format == "nemotron" and (later := [split for split in chosen if split in nemotron.LATER]):
         others = [split for split in chosen if split not in later] or ["math"]
         raise ConfigError(
-            f"{key}: {', '.join(later)} of Nemotron comes with a later version of bon_hydra (its questions and tests must "
-            f"be joined from their sources). Say splits=[{','.join(others)}]"
+            f"{key}: {', '.join(later)} of Nemotron comes with a later version of bon_hydra (its questions and tests "
+            f"must be joined from their sources). Say splits=[{','.join(others)}]"
         )
     if isinstance(dataset.verifier, Mapping):
         for split in dataset.verifier:
@@ -115,9 +116,7 @@ def open_queries(dataset: DatasetConfig, splits: Sequence[str] | None, max_queri
     _check_columns(dataset, source, tuple(source.files) if dataset.columns.split else chosen)
     if dataset.columns.split:
         _check_values(key, dataset, source, chosen)
-    shape = Counts("head" if dataset.shuffle_seed is None else "shuffled")
-    counts = {split: Counts(shape.sample) for split in chosen}
-    return QuerySource(chosen, source.revision, source.path, source.data_files, max_queries, counts, dataset, source)
+    return QuerySource(chosen, source.revision, source.path, source.data_files, max_queries, dataset, source)
 
 
 def _choose(key: str, wanted: Sequence[str] | None, source: files.Source) -> tuple[str, ...]:
@@ -180,13 +179,16 @@ def _check_columns(dataset: DatasetConfig, source: files.Source, splits: Sequenc
 def _check_values(key: str, dataset: DatasetConfig, source: files.Source, wanted: Sequence[str]) -> None:
     """Whether the split column holds each wanted value; reads until it does, all rows where one is missing."""
     left, known = set(wanted), dict[str, None]()
-    for split in source.files:
-        for read in rows.rows(source, split, streaming=dataset.streaming, shuffle_seed=None):
-            value = str((read.row or {}).get(dataset.columns.split or ""))
-            known[value] = None
-            left.discard(value)
-            if not left:
-                return
+    try:
+        for split in source.files:
+            for read in rows.rows(source, split, streaming=dataset.streaming, shuffle_seed=None):
+                value = as_text((read.row or {}).get(dataset.columns.split or ""))
+                known[value or "null"] = None
+                left.discard(value or "")
+                if not left:
+                    return
+    except Exception as error:
+        raise ConfigError(f"dataset.path: {source.path} cannot be read: {_line(error)}") from error
     missing = next(split for split in wanted if split in left)
     raise ConfigError(
         f"{key}: got {missing!r}, and column {dataset.columns.split!r} has {', '.join(list(known)[:20])}"
@@ -199,7 +201,7 @@ def _queries(opened: QuerySource, split: str, counts: Counts) -> Iterator[Query]
     _, parts_of = _parts(dataset)
     seen = Seen()
     for read in _rows(opened, split):
-        if column and read.row is not None and str(read.row.get(column)) != split:
+        if column and read.row is not None and as_text(read.row.get(column)) != split:
             continue
         if counts.distinct == opened.max_queries:
             return
@@ -221,7 +223,7 @@ def _queries(opened: QuerySource, split: str, counts: Counts) -> Iterator[Query]
     counts.sample = "whole"
 
 
-def _rows(opened: QuerySource, split: str) -> Iterator[rows.Read]:
+def _rows(opened: QuerySource, split: str) -> Iterator[Read]:
     dataset = opened.dataset
     count = 0
     try:
@@ -230,7 +232,8 @@ def _rows(opened: QuerySource, split: str) -> Iterator[rows.Read]:
                 count += 1
                 yield read
     except Exception as error:
-        raise DatasetError(f"{opened.path}, split {split!r}: cannot be read on after {count} rows: {_line(error)}") from error
+        where = f"{opened.path}, split {split!r}"
+        raise DatasetError(f"{where}: cannot be read on after {count} rows: {_line(error)}") from error
 
 
 def _line(error: Exception) -> str:
@@ -268,7 +271,7 @@ def _digest(value: Any) -> bytes:
 
 
 def _query_id(split: str, parts: Parts, repeats: int) -> str:
-    """The first 16 hex digits of the sha256 of split, messages, tools and reference (and occurrence, if not the first)."""
+    """16 hex digits: the start of the sha256 of split, messages, tools, reference and, if not the first, occurrence."""
     identity = [split, parts.messages, parts.tools, parts.reference]
     return _digest([*identity, repeats] if repeats else identity).hex()[:16]
 

@@ -70,11 +70,13 @@ def _turns(messages: Any) -> tuple[tuple[Message, ...], Message | None]:
         if turn["role"] == "assistant":
             answer = dict(turn)
             break
-        content = turn.get("content")
-        if turn["role"] == "system" and not (content or "").strip():
+        content = turn.get("content") or ""
+        if not isinstance(content, str):
+            raise SkippedRow("a message whose content is not text")
+        if turn["role"] == "system" and not content.strip():
             continue
-        prompt.append({"role": turn["role"], "content": content or ""})
-    if not any(m["role"] == "user" and str(m["content"]).strip() for m in prompt):
+        prompt.append({"role": turn["role"], "content": content})
+    if not any(m["role"] == "user" and m["content"].strip() for m in prompt):
         raise SkippedRow("no user turn before the first assistant turn")
     return tuple(prompt), answer
 

@@ -18,6 +18,9 @@ VERIFIERS = {
 }
 """Name of a verifier -> the module that holds its `judge`."""
 
+WITHOUT_CLASSES = frozenset({"tool_calls", "none"})
+"""Verifiers that know no equivalence between the answers of one query."""
+
 _REVISIONS = {"math": 1, "choice": 1, "exact": 1, "tool_calls": 1, "none": 1}
 """Raised whenever a verifier may judge a stored answer otherwise than before."""
 

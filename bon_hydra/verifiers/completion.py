@@ -64,6 +64,8 @@ class Task:
     tools: str | None = None
     """The tool definitions sent, as a JSON list; None where none were."""
     question: str = ""
+    readable: bool = True
+    """False once reading the reference has met a limit: then it may be compared as text only."""
 
     @classmethod
     def of(cls, query: Query) -> Task:

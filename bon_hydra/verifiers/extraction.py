@@ -59,37 +59,56 @@ _FORMULA = re.compile(r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,2000}?)\$(?!\d)|\\\((.{
 _SENTENCE_END = re.compile(r"\n|[.!?;](?=\s|$)|[.!?;](?=[*_\"')\]]+(?:\s|$))")
 
 
+_MATHEMATICS = re.compile(r"[\d\\^=+*/<>|]|^[A-Za-z]$")
+
+
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What follows the last "answer is"."""
+    """What follows an "answer is"."""
 
     phrase: str
     """To the end of its sentence, or the formula it starts with."""
+    end: int
+    """Where it ends in the text."""
     finished: bool
     """Something follows it, so that a cut-off text did not cut it."""
 
 
 def last_stated(text: str) -> Stated | None:
-    """What the last "the answer is …", "Answer: …" or "#### …" says; None where nothing does."""
-    for stated in reversed(list(_STATED.finditer(text))):
-        start = stated.end()
-        if formula := _FORMULA.match(text, start):
-            phrase, end = next(group for group in formula.groups() if group is not None), formula.end()
-            if percent := re.match(r"\s*\\?%", text[end : end + 4]):
-                phrase, end = phrase + "%", end + percent.end()
-            finished = True
-        else:
-            stop = _SENTENCE_END.search(text, start)
-            end = stop.start() if stop else len(text)
-            phrase, finished = text[start:end], stop is not None and (stop.group() != "." or stop.end() < len(text))
-        if phrase := phrase.strip().strip("*_").strip():
-            return Stated(phrase, finished)
-    return None
+    """What the last "the answer is …", "Answer: …" or "#### …" says; None where nothing does.
+
+    A statement with mathematics in it wins over one in words ("if the answer is correct, …"), and words
+    count only where no number follows them.
+    """
+    words: Stated | None = None
+    for opening in reversed(list(_STATED.finditer(text))):
+        stated = _stated_from(text, opening.end())
+        if _MATHEMATICS.search(stated.phrase):
+            return stated
+        words = words or (stated if stated.phrase else None)
+    return words if words is not None and not re.search(r"\d", text[words.end :]) else None
+
+
+def _stated_from(text: str, start: int) -> Stated:
+    if formula := _FORMULA.match(text, start):
+        phrase, end = _inside(formula), formula.end()
+        if percent := re.compile(r"\s*\\?%").match(text, end):
+            phrase, end = phrase + "%", percent.end()
+        return Stated(phrase, end, finished=True)
+    stop = _SENTENCE_END.search(text, start)
+    end = stop.start() if stop else len(text)
+    # "1." at the very end of a cut-off text may have been about to become 1.5
+    finished = stop is not None and (stop.group() != "." or stop.end() < len(text))
+    return Stated(text[start:end].strip().strip("*_").strip(), end, finished)
+
+
+def _inside(formula: re.Match[str]) -> str:
+    return next(group for group in formula.groups() if group is not None)
 
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _LAST_NUMBER = re.compile(
-    rf"""(?<![\w.]) (?P<sign>(?<![\w)\]}}])[-\u2212])? \s? \$?
+    rf"""(?<![\w.^_{{]) (?P<sign>(?<![\w)\]}}])[-\u2212])? \s? \$?
          (?: \d*\s?\\[dt]?frac\{{-?\d+\}}\{{\d+\}} | (?:{_NUMBER}) (?:\s?/\s?\d+)? )
          (?: \s?\\?% )?""",
     re.VERBOSE,
@@ -120,7 +139,7 @@ def expression_in(phrase: str) -> str:
         return phrase
     expression = _LEADING_WORDS.sub("", phrase, count=1) if _LEADING_WORDS.match(phrase) else phrase
     if formula := _FORMULA.match(expression):
-        return next(group for group in formula.groups() if group is not None)
+        return _inside(formula)
     return _PROSE.sub("", expression).strip(" ,*_") or phrase
 
 

@@ -21,7 +21,7 @@ class UnparsableReference(Exception):
     """The reference is no mathematics that can be read."""
 
 
-_WORDS = re.compile(r"[A-Za-z][A-Za-z' ,-]*[A-Za-z]")
+_WORDS = re.compile(r"(?=.*[A-Za-z]{4}|(?:yes|no|odd|all|one|two|six|ten|not|nor|any|red|day)$)[A-Za-z]+(?:[ ',-]+[A-Za-z]+)*", re.IGNORECASE)
 _LETTER = re.compile(r"\(?([A-Z])\)?|\(?([A-Z])[).:].*", re.DOTALL)
 _BRACKETS = {"(": ")", "[": "]", r"\{": r"\}"}
 
@@ -38,10 +38,13 @@ def judge(completion: Completion, task: Task) -> Verdict:
     reference = task.reference or ""
     answer = stored(canonical(final.text))
     try:
-        equal = _equals_reference(reference, final.text)
+        equal = _equals_reference(task, final.text)
     except UnparsableReference:
         return Verdict("unverifiable", one_line(f"the reference cannot be read as mathematics: {reference}"), answer=answer)
-    reason = comparison(final.way, answer, canonical(reference), equal)
+    shown = canonical(reference)
+    if shown == answer and not equal:  # as in 5 m for 5 cm, where only the whole shows the difference
+        return Verdict("fail", comparison(final.way, notation.normalised(final.text), notation.normalised(reference), equal), answer=answer)
+    reason = comparison(final.way, answer, shown, equal)
     return Verdict("pass" if equal else "fail", reason, answer=answer)
 
 
@@ -54,25 +57,21 @@ def canonical(text: str) -> str:
 
 def same(a: str, b: str) -> bool:
     """Whether two answers of one query are equivalent; both in canonical form."""
-    return a == b or bool(_settled(a, b)) or (_settled(a, b) is None and _verified(a, b))
-
-
-def cheaply_same(a: str, b: str) -> bool | None:
-    """`same` where strings and numbers decide it, in microseconds; None where only SymPy can."""
-    return True if a == b else _settled(a, b)
+    settled = _settled(a, b)
+    return _verified(a, b) if settled is None else settled
 
 
 def read_reference(task: Task) -> None:
-    """Parse the reference alone, so that what it costs can be told from what an answer costs."""
-    _parsed(notation.normalised(task.reference or ""))
+    """Read and evaluate the reference without any answer: what it costs here is not an answer's fault."""
+    _verified(notation.normalised(task.reference or ""), "1")
 
 
-def _equals_reference(reference: str, answer: str) -> bool:
-    reference, answer = notation.normalised(reference), notation.normalised(answer)
+def _equals_reference(task: Task, answer: str) -> bool:
+    reference, answer = notation.normalised(task.reference or ""), notation.normalised(answer)
     settled = _settled(reference, answer)
     if settled is not None:
         return settled
-    if not _parsed(reference):
+    if not task.readable or not _parsed(numbers.without_unit(reference)[0]):
         raise UnparsableReference
     return _verified(reference, answer)
 
@@ -131,5 +130,9 @@ def _parsed(plain: str) -> list[Any]:
 def _verified(reference: str, answer: str) -> bool:
     from math_verify import verify
 
+    reference, unit = numbers.without_unit(reference)
+    answer, other_unit = numbers.without_unit(answer)
+    if numbers.unlike(unit, other_unit):
+        return False
     gold, target = _parsed(reference), _parsed(answer)
-    return bool(gold and target and verify(gold, target, timeout_seconds=None))
+    return bool(gold and target and verify(gold, target, timeout_seconds=None, allow_set_relation_comp=True))

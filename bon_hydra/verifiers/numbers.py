@@ -32,10 +32,10 @@ _PATTERN = re.compile(
     rf"""
     (?P<open>\()? (?P<sign>[-+])? \s? (?P<currency>\$|€|£|¥|₹|US\$|(?:Rs|USD|EUR)\.?\s)? \s? (?P<sign2>[-+])?
     (?: (?P<whole>\d+)? \s? \\frac\{{(?P<top>-?\d+)\}}\{{(?P<bottom>-?\d+)\}}
-      | (?:(?P<mixed>\d+)[ -](?=\d+/))? (?P<over>{_INTEGER}) \s?/\s? (?P<under>{_INTEGER})
+      | (?:(?P<mixed>\d+)[ ](?=\d+/))? (?P<over>{_INTEGER}) \s?/\s? (?P<under>{_INTEGER})
       | (?P<integer>{_INTEGER})? (?: \.(?P<decimals>\d*) (?:\\overline\{{(?P<period>\d+)\}})? )?
     )
-    (?: \s?(?:\\times|\\cdot|\*|x)\s?10\^\{{?(?P<power>-?\d{{1,3}})\}}? | [eE](?P<exponent>[-+]?\d{{1,3}})(?!\d) )?
+    (?: (?:\s?(?:\\times|\\cdot|\*)\s?|\ x\ )10\^\{{?(?P<power>-?\d{{1,3}})\}}? | [eE](?P<exponent>[-+]?\d{{1,3}})(?!\d) )?
     (?P<close>\))?
     (?P<unit> \s?% | \s?\^\\circ(?:\s?[CFK])? | \s?[A-Za-z][A-Za-z .,/]*(?:\^?\{{?[23]\}}?)? )?
     """,
@@ -138,18 +138,42 @@ def equal(a: Number, b: Number) -> bool:
     A percentage is its number as well as its hundredth (graders ask for "percent" both ways);
     known units are converted, other units are ignored, as is a missing one.
     """
-    kind_a, scale_a = _SCALES.get(a.unit, ("", Fraction(1)))
-    kind_b, scale_b = _SCALES.get(b.unit, ("", Fraction(1)))
-    if kind_a and kind_b:
-        if kind_a != kind_b:
-            return False
-        if scale_a != scale_b:
-            return a.value * scale_a == b.value * scale_b
+    scale_a, scale_b = _scale(a.unit), _scale(b.unit)
+    if scale_a and scale_b and scale_a != scale_b:
+        return scale_a[0] == scale_b[0] and a.value * scale_a[1] == b.value * scale_b[1]
     if _same_value(a, b):
         return True
     if a.percent != b.percent:
         return _same_value(_hundredth(a), _hundredth(b))
     return False
+
+
+_UNIT = re.compile(r"(?:(square|sq|cubic|cu)\.? )?(\^\\circ|[a-z$€£¥₹¢]+)(?:\^?\{?([23])\}?)?")
+
+
+def _scale(unit: str) -> tuple[str, Fraction] | None:
+    """What a unit measures and how many of the base unit it is; None for units that are not known."""
+    found = _UNIT.fullmatch(unit)
+    if not found or found[2] not in _SCALES:
+        return None
+    measures, scale = _SCALES[found[2]]
+    power = int(found[3] or {"s": 2, "c": 3}.get((found[1] or " ")[0], 1))
+    return f"{measures}^{power}", scale**power
+
+
+def without_unit(text: str) -> tuple[str, str]:
+    """A formula and the known unit behind it, "" where there is none: ("16\\pi", "cm^2") for "16\\pi cm^2"."""
+    start = re.search(r"(?:(?:square|sq|cubic|cu)\.? )?[A-Za-z]+(?:\^?\{?[23]\}?)?$", text)
+    if not start or start.start() == 0 or text[start.start() - 1] == "\\":
+        return text, ""
+    unit = start.group().lower()
+    known = _scale(unit) is not None or unit in {"units", "square units", "cubic units"}
+    return (text[: start.start()].strip(), unit) if known and len(unit) > 1 else (text, "")
+
+
+def unlike(unit: str, other: str) -> bool:
+    """Whether two units are both known and measure differently."""
+    return None not in (_scale(unit), _scale(other)) and _scale(unit) != _scale(other)
 
 
 def _hundredth(number: Number) -> Number:

@@ -1,7 +1,7 @@
 """Judging in processes that may be killed: `Judges` hands a query's candidates to a worker and reads its verdicts.
 
-No answer can hang or kill a run: the worker limits CPU time and memory itself (see `worker`), and here a
-looser wall clock ends one that does not come back. What a worker dies of is tried once more, alone in a
+No answer can hang or kill a run: the worker limits CPU time and memory itself (see `worker`), and a looser
+wall clock here ends one that does not come back. What a worker dies of is tried once more, alone in a
 new one, before it counts; waiting for a free worker never counts. This process never parses an answer.
 """
 
@@ -9,143 +9,174 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
-import os
-import signal
-import sys
-import time
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
-import bon_hydra
 from bon_hydra.records import Candidate, Query, Verdict
-from bon_hydra.verifiers import verifier_of
+from bon_hydra.verifiers import WITHOUT_CLASSES, verifier_of
 from bon_hydra.verifiers.completion import Completion, Task, one_line, settled
-
-log = logging.getLogger(__name__)
-
-_START_S = 120.0
-_LINE_BYTES = 16 * 2**20
+from bon_hydra.verifiers.process import Worker, WallTimeUp, WorkerLost
 
 
-class WorkerLost(Exception):
-    """The worker ended, or was ended, without an answer; the message says of what."""
+class Judges:
+    """A pool of worker processes that judge; `async with Judges(2) as judges: await judges.judge(query, candidates)`.
 
+    Workers start when they are first needed, and all are gone when the block ends. `cpu_s` and `memory_mb`
+    (beyond what a worker has loaded) are for one candidate.
+    """
 
-class WallTimeUp(WorkerLost):
-    """Nothing came back within the wall time."""
+    def __init__(self, workers: int, cpu_s: float = 5.0, memory_mb: int = 1024) -> None:
+        self._slots = [_Slot(cpu_s, memory_mb) for _ in range(workers)]
+        self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
+        self._cpu_s = cpu_s
+        self._wall_s = 3 * cpu_s + 10
 
-    def __init__(self, cpu_used: float | None) -> None:
-        super().__init__("no result in time")
-        self.cpu_used = cpu_used
+    async def __aenter__(self) -> Self:
+        for slot in self._slots:
+            self._free.put_nowait(slot)
+        return self
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(slot.empty() for slot in self._slots))
 
-class Worker:
-    """One worker process with its pipes."""
+    async def judge(
+        self, query: Query, candidates: Sequence[Candidate]
+    ) -> tuple[list[Verdict], list[int | None]]:
+        """The verdict on each candidate and the class of its answer, both in the order of the candidates.
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._child: int | None = None
-        self._cpu_reported = 0.0
-        self._said: deque[str] = deque(maxlen=20)
-        self._listening = asyncio.create_task(self._listen())
+        Equivalent answers have the same class, numbered from 0 by first appearance; None where there is no answer and for
+        verifiers that know no equivalence. Raises UnknownVerifier; everything else that goes wrong is a verdict.
+        """
+        verifier = verifier_of(query.verifier)
+        task = Task.of(query)
+        verdicts: list[Verdict | None] = [_without_judge(query, candidate, task) for candidate in candidates]
+        open_to_judge = {
+            i: Completion.of(candidate.response)
+            for i, candidate in enumerate(candidates)
+            if verdicts[i] is None and candidate.response is not None
+        }
+        classes: list[int | None] = [None] * len(verdicts)
+        if open_to_judge:
+            different = list(dict.fromkeys(open_to_judge.values()))
+            async with self._slot() as slot:
+                judged = dict(zip(different, await self._verdicts(slot, query.verifier, task, different), strict=True))
+                for i, completion in open_to_judge.items():
+                    verdicts[i] = judged[completion]
+                if query.verifier not in WITHOUT_CLASSES:
+                    classes = await self._classes(slot, query.verifier, [verdict and verdict.answer for verdict in verdicts])
+        return [replace(verdict, verifier=verifier) for verdict in verdicts if verdict is not None], classes
 
-    @classmethod
-    async def start(cls, cpu_s: float, memory_mb: int) -> Worker:
-        """Start a process and wait until it is warm. Raises WorkerLost with what it said where it cannot start."""
-        package = str(Path(bon_hydra.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "bon_hydra.verifiers.worker", str(cpu_s), str(memory_mb), str(os.getpid())),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_LINE_BYTES,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"},
-            start_new_session=True,
-        )
-        worker = cls(process)
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[_Slot]:
+        """A place in the pool, for one query at a time; the last one used first, so that few are started for little work."""
+        slot = await self._free.get()
         try:
-            await worker._line(_START_S, until="ready")
+            yield slot
         except BaseException:
-            await worker.kill()
+            await slot.empty()
             raise
-        return worker
+        finally:
+            self._free.put_nowait(slot)
 
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
+    async def _verdicts(self, slot: _Slot, name: str, task: Task, completions: list[Completion]) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        alone = False
+        while len(verdicts) < len(completions):
+            rest = completions[len(verdicts) :][: 1 if alone else None]
+            try:
+                worker = await slot.worker()
+            except (WorkerLost, OSError) as fault:
+                error = one_line(f"a verifier process did not start: {fault}")
+                left = len(completions) - len(verdicts)
+                return verdicts + [Verdict("verifier_error", "the verifier did not start", error=error)] * left
+            try:
+                await worker.ask({"judge": name, "task": asdict(task), "completions": [asdict(each) for each in rest]})
+                for _ in rest:
+                    answer = await worker.answer(self._wall_s)
+                    verdict = Verdict(**answer["verdict"]) if "verdict" in answer else self._out_of_cpu()
+                    alone = False
+                    if answer["retired"]:
+                        break
+                    verdicts.append(verdict)
+                else:
+                    continue
+            except WorkerLost as lost:
+                await slot.empty()
+                busy = isinstance(lost, WallTimeUp) and lost.cpu_used is not None and lost.cpu_used >= self._cpu_s / 2
+                if not alone and not busy:
+                    alone = True
+                    continue
+                alone = False
+                verdict = _of_the_lost(lost)
+            if task.readable and not await self._reads_reference(slot, name, task):
+                task = replace(task, readable=False)
+                verdict = Verdict("unverifiable", "reading the reference met a limit of time or memory")
+            verdicts.append(verdict)
+        return verdicts
 
-    async def ask(self, job: dict[str, Any]) -> None:
-        """Send one job; its answers are read with `answer`."""
-        assert self._process.stdin is not None
+    def _out_of_cpu(self) -> Verdict:
+        return Verdict("timeout", f"more than {self._cpu_s:g} s of CPU time")
+
+    async def _reads_reference(self, slot: _Slot, name: str, task: Task) -> bool:
+        """Whether the reference alone stays within the limits, so that a limit met was the answer's fault."""
+        answer = await self._asked(slot, {"reference": name, "task": asdict(task)})
+        return answer is not None and answer.get("reference") == "read"
+
+    async def _classes(self, slot: _Slot, name: str, answers: list[str | None]) -> list[int | None]:
+        different = list(dict.fromkeys(answer for answer in answers if answer is not None))
+        first = list(range(len(different)))
+        if len(different) > 1:
+            answer = await self._asked(slot, {"classes": name, "answers": different})
+            if answer is not None and "classes" in answer:
+                first = answer["classes"]
+        numbers = {index: number for number, index in enumerate(dict.fromkeys(first))}
+        class_of = {answer: numbers[index] for answer, index in zip(different, first, strict=True)}
+        return [None if answer is None else class_of[answer] for answer in answers]
+
+    async def _asked(self, slot: _Slot, job: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to a job of one question; None where the worker was lost over it."""
         try:
-            self._process.stdin.write(json.dumps(job).encode() + b"\n")
-            await self._process.stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            raise WorkerLost(await self._end()) from None
-
-    async def answer(self, wall_s: float) -> dict[str, Any]:
-        """The next answer. Raises WallTimeUp after so many seconds, WorkerLost where the worker ended."""
-        return await self._line(wall_s, until="cpu")
-
-    async def _line(self, wall_s: float, until: str) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        try:
-            async with asyncio.timeout(wall_s):
-                while True:
-                    raw = await self._process.stdout.readline()
-                    if not raw:
-                        raise WorkerLost(await self._end())
-                    line = _object(raw)
-                    if "ready" in line:
-                        self._child, self._cpu_reported = line["ready"], 0.0
-                    if "died" in line:
-                        return line
-                    if until in line:
-                        self._cpu_reported = line.get("cpu", 0.0)
-                        return line
-        except TimeoutError:
-            raise WallTimeUp(self._cpu_since_answer()) from None
-
-    def _cpu_since_answer(self) -> float | None:
-        """Seconds of CPU the judging child has used since its last answer; None where the system does not tell."""
-        try:
-            stat = Path(f"/proc/{self._child}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
+            worker = await slot.worker()
+            await worker.ask(job)
+            return await worker.answer(self._wall_s)
+        except (WorkerLost, OSError):
+            await slot.empty()
             return None
-        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") - self._cpu_reported
-
-    async def _listen(self) -> None:
-        assert self._process.stderr is not None
-        async for line in self._process.stderr:
-            self._said.append(line.decode(errors="replace").rstrip())
-            log.debug("verifier worker %d: %s", self._process.pid, self._said[-1])
-
-    async def _end(self) -> str:
-        code = await self._process.wait()
-        await self._listening
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"{how}: {self._said[-1]}" if self._said else how
-
-    async def kill(self) -> None:
-        """End the process and its child, whatever they are doing."""
-        with contextlib.suppress(ProcessLookupError):
-            if self.alive:
-                os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        await self._listening
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    """A worker's line; empty where a dying child left it half written."""
-    try:
-        line = json.loads(raw)
-    except ValueError:
-        return {}
-    return line if isinstance(line, dict) else {}
+class _Slot:
+    """A place in the pool: a worker, once one was needed."""
+
+    def __init__(self, cpu_s: float, memory_mb: int) -> None:
+        self._cpu_s = cpu_s
+        self._memory_mb = memory_mb
+        self._worker: Worker | None = None
+
+    async def worker(self) -> Worker:
+        if self._worker is None:
+            self._worker = await Worker.start(self._cpu_s, self._memory_mb)
+        return self._worker
+
+    async def empty(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.kill()
+
+
+def _without_judge(query: Query, candidate: Candidate, task: Task) -> Verdict | None:
+    if candidate.response is None:
+        error = candidate.error or "no response"
+        return Verdict("api_error", one_line(error), error=error)
+    if query.verifier == "none":
+        return Verdict("unverifiable", "not judged")
+    return settled(Completion.of(candidate.response), task)
+
+
+def _of_the_lost(lost: WorkerLost) -> Verdict:
+    if isinstance(lost, WallTimeUp):
+        return Verdict("timeout", one_line(str(lost)))
+    return Verdict("fail", one_line(f"judging it ended the process, twice: {lost}"))

@@ -7,7 +7,7 @@ replaced by a fresh fork in milliseconds, so that no answer is judged in a proce
 Jobs are lines of JSON on stdin, what comes back are lines of JSON on what was stdout:
 
     {"judge": name, "task": …, "completions": […]}    one {"verdict": …} for each, in their order
-    {"reference": name, "task": …}                    {"reference": null}, or the limit it met
+    {"reference": name, "task": …}                    {"reference": "read"}, or the limit it met
     {"classes": name, "answers": […]}                 {"classes": […]}, the answers that time allowed for
     (a child starts)                                  {"ready": its process id}
     (a child dies)                                    {"died": the signal's name}
@@ -136,20 +136,21 @@ def _verdict(name: str, completion: Completion, task: Task, limits: Limits) -> d
 
 
 def _reference(name: str, task: Task, limits: Limits) -> dict[str, Any]:
-    met = _limit_met(lambda: _module(name).read_reference(task), limits)
-    return {"reference": met and met.reason, "retired": met is not None}
+    read: Callable[[Task], None] | None = getattr(_module(name), "read_reference", None)
+    met = None if read is None else _limit_met(lambda: read(task), limits)
+    return {"reference": "read" if met is None else met.reason, "retired": met is not None}
 
 
 def _classes(name: str, answers: list[str], limits: Limits) -> dict[str, Any]:
-    """The number of the first answer that each answer equals, as far as time allowed; its own number from there on."""
-    same = _module(name).same
+    """For each answer the first one that it equals; answers that time did not allow for equal only themselves."""
+    same: Callable[[str, str], bool] = getattr(_module(name), "same", str.__eq__)
     first = list(range(len(answers)))
 
     def compared() -> None:
         for i, answer in enumerate(answers):
             first[i] = next((j for j in range(i) if first[j] == j and same(answers[j], answer)), i)
 
-    met = _limit_met(compared, replace(limits, cpu_s=CLASSES_CPU_S))
+    met = _limit_met(compared, replace(limits, cpu_s=min(CLASSES_CPU_S, limits.cpu_s)))
     return {"classes": first, "retired": met is not None}
 
 
