@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 
 import hydra
@@ -27,6 +28,11 @@ CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if 
 ConfigStore.instance().store(name="base_config", node=Config)
 launch.register_resolvers()
 
+TAKING_A_VALUE = frozenset(
+    "-c --cfg -p --package -cp --config-path -cn --config-name -cd --config-dir --experimental-rerun".split()
+)
+"""Hydra's flags with a value after them."""
+
 exit_codes: list[int] = []
 """One a job, in the order they ended."""
 
@@ -37,8 +43,22 @@ def app(composed: DictConfig) -> None:
     exit_codes.append(launch.run_job(composed, HydraConfig.get()))
 
 
+def flags_first(arguments: list[str]) -> list[str]:
+    """Flags before overrides, which is the only order Hydra's parser takes: `key=1 -m key=2` is what people type."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in TAKING_A_VALUE:
+            flags += [argument, *islice(rest, 1)]
+        else:
+            (flags if argument.startswith("-") else overrides).append(argument)
+    return flags + overrides
+
+
 def main() -> None:
     """The console script: exit codes as the README lists them, one message for a mistake, no traceback."""
+    sys.argv[1:] = flags_first(sys.argv[1:])
     given = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, so that the message is ours
     try:

@@ -168,6 +168,9 @@ def _check_dataset(config: Config) -> None:
 
 def _check_model(config: Config) -> None:
     model = config.model
+    model.extra_body = {} if model.extra_body is None else model.extra_body
+    if not isinstance(model.extra_body, dict):
+        raise ConfigError(f"model.extra_body: got {model.extra_body!r}, wanted a map such as {{top_k: 5}}")
     _check_base_url(model.base_url)
     if model.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", model.api_key_env):
         raise ConfigError(

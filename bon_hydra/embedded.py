@@ -84,7 +84,7 @@ async def embedded_server(weights: Path, *, slots: int = 4, context_per_slot: in
     ConfigError with the server's own last words where it doesn't start.
     """
     script = Path(__file__).with_name("embedded_server.py")
-    command = [sys.executable, "-P", str(script), str(weights.resolve())]
+    command = [sys.executable, "-P", str(script), str(weights.absolute())]
     command += ["--slots", str(slots), "--context-per-slot", str(context_per_slot)]
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(

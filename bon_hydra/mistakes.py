@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from bon_hydra.checks import nearest, suggest_key
+from bon_hydra.checks import OPEN_MAPS, nearest, suggest_key
 
 WANTS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "a text"}
 
@@ -15,7 +15,7 @@ WANTS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or f
 def explain(error: BaseException) -> str:
     """The message for an exception that Hydra or OmegaConf raised while composing."""
     text = "\n".join(dict.fromkeys(str(e) for e in _chain(error)))
-    for rule in (_group_on_saved_run, _unknown_option, _unknown_key, _wrong_type, _no_header, _grammar):
+    for rule in (_no_header, _group_on_saved_run, _unknown_option, _unknown_key, _wrong_type, _grammar):
         message = rule(text)
         if message:
             return message
@@ -50,11 +50,8 @@ def _unknown_option(text: str) -> str | None:
             f"-cn {primary['name']}: there is no such YAML file; name its folder with --config-dir" if primary else None
         )
     group, option = found["group"], found["option"].removesuffix(".yaml")
-    options = [
-        line.strip()
-        for line in text.partition(f"Available options in '{group}':")[2].splitlines()
-        if line.startswith("\t")
-    ]
+    listed = text.partition(f"Available options in '{group}':")[2].partition("Config search path")[0]
+    options = [line.strip() for line in listed.splitlines() if line.startswith("\t")]
     hint = nearest(option, options)
     if group == "model":
         hint += f" Any model by its name: model=openai model.name={option}, or model=openai-compatible model.base_url=…"
@@ -65,12 +62,16 @@ def _unknown_key(text: str) -> str | None:
     found = re.search(r"Could not (?:override|append)[^']*'(?P<key>[\w.@/-]+)'", text) or re.search(
         r"Key '(?P<key>[^']+)' (?:is )?not in", text
     )
-    if not found or "no_header" in text:
+    if not found:
         return None
     full = re.search(r"full_key: (?P<key>[\w.]+)", text)
     key = found["key"] if "Could not override" in text or not full else full["key"]
-    if key == "experiment" or key.startswith("experiment."):
+    if re.match(r"experiment\b", key):
         return None
+    if key.startswith(tuple(name + "." for name in OPEN_MAPS)):
+        return f"{key}: a name of your own is added with a plus sign: +{key}=…"
+    if key in OPEN_MAPS:
+        return f"{key}: has a value already; add to it with a plus sign: +{key}.NAME=…"
     return f"{key}: unknown key{suggest_key(key)} Known keys: --help"
 
 
@@ -94,7 +95,7 @@ def _wrong_type(text: str) -> str | None:
 
 
 def _no_header(text: str) -> str | None:
-    if not re.search(r"Key 'experiment' not in|full_key: experiment\b", text):
+    if not re.search(r"Key 'experiment' not in|full_key: experiment\b|@experiment\.", text):
         return None
     return (
         "experiment: the experiment's YAML must begin with the line `# @package _global_`, so that its keys override the "

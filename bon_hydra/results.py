@@ -298,7 +298,7 @@ class ResultsWriter:
         self._writer.close()
         self._waiting.close()
         _sync(self.part)
-        os.replace(self.part, self.path)
+        self.part.replace(self.path)
         _sync(self.path.parent)
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +55,14 @@ def _runs_of(spec: str) -> list[Path]:
         return runs
     if path.exists():
         return [path]
-    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+    if path.is_symlink():
+        raise ConfigError(f"{spec}: a link to {path.readlink()}, which is not there any more")
+    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 (absolute or not)
     runs = [run for match in matches for run in _runs_of_match(match)]
     if runs:
         return runs
     if matches:
         raise ConfigError(f"{spec}: none of the {len(matches)} paths it matches is a run (a run has a parquet file)")
-    if path.is_symlink():
-        raise ConfigError(f"{spec}: a link to {os.readlink(path)}, which is not there any more")
     raise ConfigError(f"{spec}: no such run, wanted a run folder, a parquet file, or a glob of either")
 
 
@@ -83,7 +84,7 @@ def _runs_below(folder: Path) -> list[Path]:
 def _why_no_run(folder: Path) -> str:
     if any(folder.glob("*.parquet.part")) or (folder / "resolved.yaml").exists():
         return f"this run has no parquet file: it is still running, or was killed (then: bon resume {folder})"
-    return "no run in this folder, wanted a run folder such as outputs/2026-11-23/14-05-33_quickstart, or a glob of them"
+    return "no run in this folder, wanted a run folder such as outputs/2026-11-23/14-05-33_name, or a glob of them"
 
 
 def open_run(path: Path) -> pq.ParquetFile:
@@ -106,7 +107,7 @@ def open_run(path: Path) -> pq.ParquetFile:
         raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
     missing = [name for name in REQUIRED if name not in file.schema_arrow.names]
     if missing:
-        raise ConfigError(f"{path}: not a run: a parquet file without the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        raise ConfigError(f"{path}: not a run: a parquet file that lacks {', '.join(missing)}")
     version = _texts(file.metadata.metadata).get("schema_version", "0")
     if not version.isdecimal() or int(version) > SCHEMA_VERSION:
         wanted = f"this bon_hydra reads up to {SCHEMA_VERSION}: upgrade it"
@@ -150,40 +151,44 @@ def count_rows(path: Path) -> int:
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """Those of `columns` that the file has, whole; the others stay unread."""
-    import pyarrow as pa
-
-    with open_run(path) as file:
-        try:
-            return file.read(columns=[name for name in columns if name in file.schema_arrow.names])
-        except (pa.ArrowException, OSError) as error:
-            raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+    with _opened(path) as file:
+        return file.read(columns=_present(file, columns))
 
 
 def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The same, some ten thousand rows at a time, so that a file of any size can be read."""
-    import pyarrow as pa
-
-    with open_run(path) as file:
-        present = [name for name in columns if name in file.schema_arrow.names]
-        try:
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=present)
-        except (pa.ArrowException, OSError) as error:
-            raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+    with _opened(path) as file:
+        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=_present(file, columns))
 
 
 def read_rows(path: Path, columns: Sequence[str], positions: Sequence[int]) -> Iterator[dict[str, Any]]:
     """The rows at `positions` (ascending, from 0) as dictionaries; row groups that hold none of them stay unread."""
     wanted = np.asarray(positions, np.int64)
-    with open_run(path) as file:
-        present = [name for name in columns if name in file.schema_arrow.names]
+    with _opened(path) as file:
         first = 0
         for group in range(file.num_row_groups):
             end = first + file.metadata.row_group(group).num_rows
             if not ((wanted >= first) & (wanted < end)).any():
                 first = end
                 continue
-            for batch in file.iter_batches(batch_size=FEW_ROWS, row_groups=[group], columns=present):
+            for batch in file.iter_batches(FEW_ROWS, row_groups=[group], columns=_present(file, columns)):
                 here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
                 if len(here):
                     yield from batch.take(here).to_pylist()
                 first += len(batch)
+
+
+def _present(file: pq.ParquetFile, columns: Sequence[str]) -> list[str]:
+    return [name for name in columns if name in file.schema_arrow.names]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The file while it is read; what turns out to be damaged is a ConfigError too."""
+    import pyarrow as pa
+
+    with open_run(path) as file:
+        try:
+            yield file
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None

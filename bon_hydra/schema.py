@@ -86,7 +86,7 @@ class PricesConfig:
 class ModelConfig:
     """Who answers."""
 
-    name: str | None = None
+    name: str | None = MISSING
     base_url: Any = MISSING
     """An OpenAI-compatible endpoint, or `embedded`."""
     api_key_env: str | None = None
@@ -99,7 +99,8 @@ class ModelConfig:
     choices_per_request: Any = "auto"
     max_tokens_field: str = "auto"
     send_seed: bool = True
-    extra_body: dict[str, Any] = field(default_factory=dict)
+    extra_body: Any = None
+    """A map of whatever else goes into a request's body."""
     prices: PricesConfig = field(default_factory=PricesConfig)
     gguf: str | None = None
 

@@ -7,7 +7,10 @@ not know runs, splits, files or verdicts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -117,4 +120,70 @@ def pass_curve(scored: Ints, verified: Ints, most: int) -> list[Estimate]:
         kept = ~np.isnan(values)
         values = values[kept]
         curve.append(clustered_mean(values, np.ones(len(values)), float(scored[kept].sum())))
+    return curve
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """How a query's scored candidates vote: equal answers vote together, candidates without an answer abstain."""
+
+    classes: tuple[tuple[int, int], ...]
+    """(votes, verified ones among them) of each class of equal answers, sorted."""
+    abstaining: int = 0
+
+    @property
+    def candidates(self) -> int:
+        """All of them, abstaining ones too."""
+        return self.abstaining + sum(votes for votes, _ in self.classes)
+
+
+@lru_cache(maxsize=100_000)
+def majority_at_every_k(ballot: Ballot) -> tuple[float, ...]:
+    """The chance that the majority's answer is verified, for k = 1 … all candidates, over all subsets of size k.
+
+    Exact: for each winning number of votes t, a product over the classes counts the subsets of each size in
+    which s classes tie at t and the others have fewer; a tie is decided at random. A subset in which all
+    abstain has no answer. All terms are positive, so that nothing cancels.
+    """
+    size = ballot.candidates
+    lag = np.subtract.outer(np.arange(size + 1), np.arange(size + 1))
+    won = np.zeros(size + 1)
+    for top in range(1, max((votes for votes, _ in ballot.classes), default=0) + 1):
+        reaching = [(votes, verified) for votes, verified in ballot.classes if votes >= top]
+        others = size - sum(votes for votes, _ in reaching)
+        # subsets[n, s]: ways to draw n candidates with s classes at the top; right: the same, times what they have right
+        subsets, right = np.zeros((2, size + 1, len(reaching) + 1))
+        subsets[: others + 1, 0] = [comb(others, drawn) for drawn in range(others + 1)]
+        for votes, verified in reaching:
+            ways = np.array([comb(votes, drawn) if drawn < top else 0 for drawn in range(size + 1)], np.float64)
+            fewer = np.where(lag >= 0, ways[lag], 0.0)
+            at_top, right_at_top = (comb(votes, top) * _at_top(counts, top) for counts in (subsets, right))
+            right = fewer @ right + right_at_top + verified / votes * at_top
+            subsets = fewer @ subsets + at_top
+        won += right[:, 1:] @ (1 / np.arange(1, len(reaching) + 1))
+    return tuple(float(won[k]) / comb(size, k) for k in range(1, size + 1))
+
+
+def _at_top(counts: Floats, top: int) -> Floats:
+    """`counts` with `top` more candidates drawn, all of one more class that ties."""
+    moved = np.zeros_like(counts)
+    moved[top:, 1:] = counts[: len(counts) - top, :-1]
+    return moved
+
+
+def majority_curve(ballots: Sequence[Ballot], which: Ints, most: int) -> list[Estimate]:
+    """majority@1 … majority@`most`, each averaged over the queries that have k scored candidates.
+
+    `which` (queries,) is each query's place in `ballots`.
+    """
+    sizes = np.array([ballot.candidates for ballot in ballots], np.int64)[which]
+    every_k = np.full((len(ballots), most), np.nan)
+    for at in np.unique(which):
+        values = majority_at_every_k(ballots[at])[:most]
+        every_k[at, : len(values)] = values
+    curve = []
+    for k in range(most):
+        values = every_k[which, k]
+        kept = ~np.isnan(values)
+        curve.append(clustered_mean(values[kept], np.ones(int(kept.sum())), float(sizes[kept].sum())))
     return curve

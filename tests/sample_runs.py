@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,10 +58,15 @@ def judged(
         for i, verdict in enumerate(verdicts)
     )
     judgements = tuple(
-        Verdict(verdict, reason=f"because {verdict}", verifier="math 1", error="boom" if verdict == "verifier_error" else None)
+        Verdict(
+            verdict,
+            reason=f"because {verdict}",
+            verifier="math 1",
+            error="boom" if verdict == "verifier_error" else None,
+        )
         for verdict in verdicts
     )
-    prompt = f'[{{"role": "system", "content": "Use \\\\\\\\boxed{{}}."}}, {{"role": "user", "content": "{question}"}}]'
+    prompt = json.dumps([{"role": "system", "content": "Use \\boxed{}."}, {"role": "user", "content": question}])
     return Judged(query, prompt, candidates, judgements, (None,) * len(verdicts))
 
 

@@ -14,12 +14,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
+import fake_api
 import openai
 import pytest
+from fake_api import FakeApi, Faults, Raw, Reply, Request
 from openai.types.chat import ChatCompletion
-
-from tests import fake_api
-from tests.fake_api import FakeApi, Faults, Raw, Reply, Request
 
 
 def ask(api: FakeApi, question: str = "What is 6 times 7?", timeout: float = 10, **parameters: Any) -> ChatCompletion:

@@ -88,7 +88,11 @@ def test_the_file_has_exactly_the_contracts_columns(tmp_path: Path) -> None:
 def test_metadata_shows_in_every_way_of_reading_it(tmp_path: Path) -> None:
     """Through the table's schema, the file's schema and the file's metadata, as the seed's snippet has it."""
     path = write_mixed(tmp_path / "run.parquet")
-    for metadata in (pq.read_table(path).schema.metadata, pq.read_schema(path).metadata, pq.read_metadata(path).metadata):
+    for metadata in (
+        pq.read_table(path).schema.metadata,
+        pq.read_schema(path).metadata,
+        pq.read_metadata(path).metadata,
+    ):
         assert metadata[b"model"].decode() == "mock"
         assert metadata[b"notes"].decode() == "What: a test"
         assert metadata[b"total_records"] == b"9"
@@ -194,7 +198,7 @@ def test_queries_may_come_in_any_order(order: list[int], in_memory: int) -> None
         assert put_in(order, queries, Path(folder) / "mixed.parquet") == expected
         assert (Path(folder) / "mixed.parquet").read_bytes() == (Path(folder) / "straight.parquet").read_bytes()
         assert [row["query_id"] for row in expected[::2]] == [f"id-{number}" for number in range(7)]
-        assert sorted(os.listdir(folder)) == ["mixed.parquet", "straight.parquet"]
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["mixed.parquet", "straight.parquet"]
 
 
 def test_what_waits_for_a_late_query_goes_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +241,7 @@ def test_an_exception_leaves_only_the_part(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), ResultsWriter(tmp_path / "run.parquet", RUN) as writer:  # noqa: PT012
         writer.put(0, judged("one", ["pass"]))
         raise RuntimeError
-    assert os.listdir(tmp_path) == ["run.parquet.part"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.parquet.part"]
 
 
 def test_a_query_is_taken_once(tmp_path: Path) -> None:
@@ -282,7 +286,8 @@ def test_the_seeds_pandas_snippets_run_unchanged(tmp_path: Path) -> None:
     """Word for word from the seed, but for the paths."""
     baseline_path = write_mixed(tmp_path / "baseline.parquet")
     improved_path = write(
-        tmp_path / "improved.parquet", [judged("one", ["pass"] * 4), judged("two", ["pass"] * 4), judged("four", ["pass"])]
+        tmp_path / "improved.parquet",
+        [judged("one", ["pass"] * 4), judged("two", ["pass"] * 4), judged("four", ["pass"])],
     )
     df = pd.read_parquet(baseline_path)
     assert df.groupby("split")["is_verified"].mean().to_dict() == {"math": 3 / 8, "tools": 0.0}

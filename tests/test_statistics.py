@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections import Counter
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bon_hydra.statistics import any_rate, binary_rate, candidate_rate, clustered_mean, pass_at_k, pass_curve, wilson
+from bon_hydra.statistics import (
+    Ballot,
+    any_rate,
+    binary_rate,
+    candidate_rate,
+    clustered_mean,
+    majority_at_every_k,
+    majority_curve,
+    pass_at_k,
+    pass_curve,
+    wilson,
+)
 
 outcomes = st.lists(st.booleans(), min_size=1, max_size=8)
 queries = st.lists(outcomes, min_size=1, max_size=12)
@@ -32,7 +44,7 @@ def test_pass_at_k_is_the_average_over_all_subsets_of_size_k(drawn: list[bool], 
 def test_pass_at_k_never_falls_with_k(drawn: list[bool]) -> None:
     """One more candidate cannot make it less likely that one of them is right."""
     curve = [pass_at_k(*counted([drawn]), k)[0] for k in range(1, len(drawn) + 1)]
-    assert all(a <= b + 1e-12 for a, b in zip(curve, curve[1:], strict=False))
+    assert all(a <= b + 1e-12 for a, b in pairwise(curve))
     assert curve[-1] == float(any(drawn))
 
 
@@ -56,6 +68,40 @@ def test_a_curve_tells_how_many_queries_each_k_rests_on() -> None:
     assert curve[3].estimate == pytest.approx(0.5)
     assert curve[4].estimate is None
     assert curve[4].ci95 is None
+
+
+answers = st.lists(st.tuples(st.sampled_from([None, 0, 1, 2, 3]), st.booleans()), min_size=1, max_size=8)
+
+
+def elected(subset: tuple[tuple[int | None, bool], ...], share: dict[int, float]) -> float:
+    """How likely the answer is right that most of a subset gave; ties by lot, and nobody wins where all abstain."""
+    votes = Counter(answer for answer, _ in subset if answer is not None)
+    winners = [answer for answer, count in votes.items() if count == max(votes.values())]
+    return sum(share[answer] for answer in winners) / len(winners) if winners else 0.0
+
+
+@given(answers)
+def test_majority_at_k_is_the_average_over_all_subsets_of_size_k(drawn: list[tuple[int | None, bool]]) -> None:
+    """With ties, abstentions, and classes whose members were not judged alike."""
+    members = {
+        answer: [right for other, right in drawn if other == answer] for answer, _ in drawn if answer is not None
+    }
+    share = {answer: sum(rights) / len(rights) for answer, rights in members.items()}
+    classes = tuple(sorted((len(rights), sum(rights)) for rights in members.values()))
+    curve = majority_at_every_k(Ballot(classes, sum(answer is None for answer, _ in drawn)))
+    assert len(curve) == len(drawn)
+    for k, value in enumerate(curve, 1):
+        subsets = [elected(subset, share) for subset in combinations(drawn, k)]
+        assert value == pytest.approx(sum(subsets) / len(subsets), abs=1e-12)
+
+
+def test_a_majority_curve_averages_over_the_queries_that_have_k() -> None:
+    """Two queries vote alike, one has only two candidates, and one of them abstains."""
+    curve = majority_curve([Ballot(((1, 0), (2, 2))), Ballot(((1, 1),), 1)], np.array([0, 0, 1]), 4)
+    assert [rate.queries for rate in curve] == [3, 3, 2, 0]
+    assert curve[0].estimate == pytest.approx((2 / 3 + 2 / 3 + 1 / 2) / 3)
+    assert curve[2].estimate == 1.0
+    assert curve[3].estimate is None
 
 
 @given(queries)

@@ -126,7 +126,7 @@ def _choose(key: str, wanted: Sequence[str] | None, source: files.Source) -> tup
             hint = nearest(split, known)
             if not hint and source.path in files.BUILDERS:
                 hint = f". A file's split is named by dataset.data_files={{{split}: FILE}}"
-            raise ConfigError(f"{key}: got {split!r}, and {source.path} has {', '.join(known) or 'none'}{hint}")
+            raise ConfigError(f"{key}: got {split!r}, and the data set has {', '.join(known) or 'none'}{hint}")
     return tuple(dict.fromkeys(wanted or known))
 
 

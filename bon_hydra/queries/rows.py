@@ -53,6 +53,8 @@ def columns(source: Source, split: str, wanted: Sequence[str]) -> tuple[str, ...
     """
     if source.kind == "parquet" and source.files[split]:
         return _parquet_columns(source.files[split])
+    if source.kind == "csv" and source.files[split]:
+        return _csv_columns(_only(source, split, streaming=True), split)
     found: dict[str, None] = {}
     problem: str | None = None
     for count, read in enumerate(rows(source, split, streaming=True, shuffle_seed=None), start=1):
@@ -163,10 +165,21 @@ def _only(source: Source, split: str, streaming: bool) -> DatasetBuilder:
     builder.config.data_files = DataFilesDict({split: DataFilesList(files, [()] * len(files))})
     if source.kind == "csv" and builder.config.features is None:
         builder.config.keep_default_na, builder.config.na_values = False, [""]
-        first = next(iter(builder.as_streaming_dataset(split=split)), None)
-        if first is not None:
-            builder.config.features = builder.info.features = Features({name: Value("string") for name in first})
+        names = _csv_columns(builder, split) or ()
+        builder.config.features = builder.info.features = Features({name: Value("string") for name in names}) or None
     return builder
+
+
+def _csv_columns(builder: DatasetBuilder, split: str) -> tuple[str, ...] | None:
+    """The columns of a split's first file, None where it has no row; read to its end, since only then it is closed."""
+    from datasets.data_files import DataFilesDict, DataFilesList
+
+    builder = copy.copy(builder)
+    builder.config = copy.copy(builder.config)
+    builder.config.nrows = 1
+    builder.config.data_files = DataFilesDict({split: DataFilesList(builder.config.data_files[split][:1], [()])})
+    found = list(builder.as_streaming_dataset(split=split))
+    return tuple(found[0]) if found else None
 
 
 def _fetched(name: str, streaming: bool) -> str:
@@ -197,7 +210,10 @@ def _parquet_columns(files: Sequence[str]) -> tuple[str, ...] | None:
 
     for name in files:
         with _open(name) as file:
-            parquet = pq.ParquetFile(file)
+            try:
+                parquet = pq.ParquetFile(file)
+            except ValueError as error:  # ArrowInvalid is one
+                raise ValueError(f"{short(name)} is no Parquet file: {error}") from error
             if parquet.metadata.num_rows:
                 return tuple(parquet.schema_arrow.names)
     return None

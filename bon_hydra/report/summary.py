@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,15 @@ from numpy.typing import NDArray
 
 from bon_hydra.records import VERDICTS
 from bon_hydra.runs import read_batches, read_metadata
-from bon_hydra.statistics import Estimate, any_rate, binary_rate, candidate_rate, pass_curve
+from bon_hydra.statistics import (
+    Ballot,
+    Estimate,
+    any_rate,
+    binary_rate,
+    candidate_rate,
+    majority_curve,
+    pass_curve,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +39,7 @@ COLUMNS = (
     "prompt_tokens",
     "completion_tokens",
     "cost_usd",
+    "answer_class",
 )
 
 
@@ -50,10 +60,12 @@ class Counts:
     completion_tokens: int | None = None
     cost_usd: float | None = None
     """Each None where no candidate says anything of it."""
+    votes: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """(queries,) or empty where answers have no classes: each query's place in the run's ballots."""
 
     @property
     def coverage(self) -> dict[str, int]:
-        """Queries by how many of their scored candidates are right: `none`, `some`, `all`; `unscored` has none scored."""
+        """Queries with `none`, `some` or `all` of their scored candidates right, and `unscored` ones without any."""
         judged, right = self.scored > 0, self.verified > 0
         full = judged & (self.verified == self.scored)
         return {
@@ -72,6 +84,8 @@ class Run:
     metadata: dict[str, str]
     overall: Counts
     splits: dict[str, Counts]
+    ballots: list[Ballot]
+    """Every way in which a query's candidates voted."""
 
 
 def read_run(path: Path) -> Run:
@@ -80,8 +94,9 @@ def read_run(path: Path) -> Run:
     tally = _Tally()
     for batch in read_batches(path, COLUMNS):
         tally.add(batch)
+    tally.flush()
     splits = tally.counts()
-    return Run(path, metadata, total(list(splits.values())), splits)
+    return Run(path, metadata, total(list(splits.values())), splits, list(tally.ballots))
 
 
 def summarise(path: Path) -> dict[str, Any]:
@@ -95,12 +110,12 @@ def as_json(run: Run) -> dict[str, Any]:
     return {
         "path": str(run.path),
         "metadata": run.metadata,
-        "overall": rates(run.overall, most),
-        "splits": {name: rates(counts, most) for name, counts in run.splits.items()},
+        "overall": rates(run.overall, most, run.ballots),
+        "splits": {name: rates(counts, most, run.ballots) for name, counts in run.splits.items()},
     }
 
 
-def rates(counts: Counts, most: int) -> dict[str, Any]:
+def rates(counts: Counts, most: int, ballots: list[Ballot]) -> dict[str, Any]:
     """Rates, pass@1 … pass@`most` and totals of one split or run, as the contract names them; None where unknown."""
     scored, verified = (int(n) for n in counts.by_index.sum(axis=0))
     first = binary_rate(*(int(n) for n in counts.by_index[0, ::-1])) if len(counts.by_index) else binary_rate(0, 0)
@@ -110,6 +125,7 @@ def rates(counts: Counts, most: int) -> dict[str, Any]:
         "any_candidate_rate": any_rate(counts.scored, counts.verified),
     }
     curve = pass_curve(counts.scored, counts.verified, most)
+    majority = majority_curve(ballots, counts.votes, most)
     return {
         "queries": len(counts.scored),
         "candidates": counts.candidates,
@@ -118,6 +134,7 @@ def rates(counts: Counts, most: int) -> dict[str, Any]:
         **{name: rate.estimate for name, rate in named.items()},
         "ci95": {name: _interval(rate) for name, rate in named.items()},
         "pass_at_k": {str(k): _estimate(rate) for k, rate in enumerate(curve, 1)},
+        "majority_at_k": {str(k): _estimate(rate) for k, rate in enumerate(majority, 1)},
         "candidate_idx": {
             str(index): {"scored": int(n), "verified": int(c), "rate": int(c) / int(n) if n else None}
             for index, (n, c) in enumerate(counts.by_index)
@@ -155,6 +172,7 @@ def total(parts: list[Counts]) -> Counts:
         prompt_tokens=_sum([part.prompt_tokens for part in parts]),
         completion_tokens=_sum([part.completion_tokens for part in parts]),
         cost_usd=_sum([part.cost_usd for part in parts]),
+        votes=np.concatenate([none, *(part.votes for part in parts)]),
     )
 
 
@@ -171,8 +189,11 @@ def _sum(values: list[Any]) -> Any:
 class _SplitTally:
     """Counts of one split while its rows come by, some thousands at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, ballots: dict[Ballot, int]) -> None:
+        self._ballots = ballots
         self._keys: list[NDArray[np.int64]] = []
+        self._votes: list[NDArray[np.int32]] = []
+        self._has_classes = False
         self._scored: list[NDArray[np.int32]] = []
         self._verified: list[NDArray[np.int32]] = []
         self._sums: dict[str, list[Any]] = {"prompt_tokens": [], "completion_tokens": [], "cost_usd": []}
@@ -191,6 +212,9 @@ class _SplitTally:
         self._keys.append(np.fromiter(map(hash, ids.take(starts).to_pylist()), np.int64, len(starts)))
         self._scored.append(np.add.reduceat(scored, starts, dtype=np.int32))
         self._verified.append(np.add.reduceat(right, starts, dtype=np.int32))
+        if "answer_class" in rows.column_names:
+            self._has_classes |= rows["answer_class"].null_count < len(rows)
+            self._votes.append(self._count_votes(rows["answer_class"].to_pylist(), scored, right, starts))
 
         counts = self._counts
         counts.candidates += len(rows)
@@ -208,18 +232,39 @@ class _SplitTally:
                 sums.append(pc.sum(rows[name]).as_py())
 
     def counts(self) -> Counts:
-        keys, scored, verified = (np.concatenate(parts) for parts in (self._keys, self._scored, self._verified))
-        # A query whose rows lie on both sides of a batch's end, or apart from each other, was met more than once.
+        keys = np.concatenate(self._keys)
+        scored, verified = np.concatenate(self._scored), np.concatenate(self._verified)
+        counts = self._counts
         distinct, where = np.unique(keys, return_inverse=True)
-        if len(distinct) < len(keys):
+        if len(distinct) < len(keys):  # not a file of ours: rows of one query stand apart, and were counted apart
             scored = np.bincount(where, scored).astype(np.int32)
             verified = np.bincount(where, verified).astype(np.int32)
-        counts = self._counts
+        elif self._has_classes:
+            counts.votes = np.concatenate(self._votes)
         counts.scored, counts.verified = scored, verified
         counts.verdicts = _in_order(counts.verdicts)
         for name, sums in self._sums.items():
             setattr(counts, name, _sum(sums))
         return counts
+
+    def _count_votes(
+        self, classes: list[int | None], scored: NDArray[np.bool_], right: NDArray[np.bool_], starts: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
+        """Each query's place in the ballots, which grow by those that are new."""
+        places = np.zeros(len(starts), np.int32)
+        verified = right.tolist()
+        counting = scored.tolist()
+        for at, (start, end) in enumerate(pairwise([*starts.tolist(), len(classes)])):
+            votes: dict[int | None, list[int]] = {}
+            for row in range(start, end):
+                if counting[row]:
+                    vote = votes.setdefault(classes[row], [0, 0])
+                    vote[0] += 1
+                    vote[1] += verified[row]
+            abstaining = votes.pop(None, [0, 0])[0]
+            ballot = Ballot(tuple(sorted((count, rights) for count, rights in votes.values())), abstaining)
+            places[at] = self._ballots.setdefault(ballot, len(self._ballots))
+        return places
 
 
 def _verdicts(rows: pa.Table, right: NDArray[np.bool_]) -> dict[str, int]:
@@ -233,20 +278,38 @@ def _verdicts(rows: pa.Table, right: NDArray[np.bool_]) -> dict[str, int]:
 
 
 class _Tally:
-    """Counts of a whole file while its rows come by."""
+    """Counts of a whole file while its rows come by; the last query of a batch waits for the rest of its rows."""
 
     def __init__(self) -> None:
+        self.ballots: dict[Ballot, int] = {}
         self._splits: dict[str, _SplitTally] = {}
+        self._waiting: list[pa.RecordBatch] = []
 
     def add(self, batch: pa.RecordBatch) -> None:
+        import pyarrow.compute as pc
+
+        if not len(batch):
+            return
+        last = pc.not_equal(batch["query_id"], batch["query_id"][len(batch) - 1]).to_numpy(zero_copy_only=False)
+        cut = int(np.flatnonzero(last)[-1]) + 1 if last.any() else 0
+        if cut or (self._waiting and self._waiting[-1]["query_id"][-1] != batch["query_id"][0]):
+            self._waiting.append(batch[:cut])
+            self.flush()
+        self._waiting.append(batch[cut:])
+
+    def flush(self) -> None:
+        """Count what waits."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        rows = pa.Table.from_batches([batch])
+        if not self._waiting:
+            return
+        rows = pa.Table.from_batches(self._waiting)
+        self._waiting = []
         split = rows["split"].fill_null("(none)")
         for name in pc.unique(split).to_pylist():
             part = rows.filter(pc.equal(split, name))
-            self._splits.setdefault(name, _SplitTally()).add(part)
+            self._splits.setdefault(name, _SplitTally(self.ballots)).add(part)
 
     def counts(self) -> dict[str, Counts]:
         return {name: tally.counts() for name, tally in self._splits.items()}

@@ -87,7 +87,7 @@ def dollars(amount: float | None) -> str:
 
 
 def final_table(summary: dict[str, Any]) -> RenderableType:
-    """What a run shows when it is done: rates by split and overall, and what they leave out, from `summarise`'s result."""
+    """What a run shows when it is done, from `summarise`'s result: rates by split, and what they leave out."""
     sections = _sections(summary)
     last = max((int(k) for _, section in sections for k in section["pass_at_k"]), default=1)
     header = ["split", "queries", "candidates", "verified", "95 %", "first", "any", f"pass@{last}"]
@@ -212,12 +212,14 @@ def _coverage(run: Run) -> Grid:
 
 
 def _pass_at_k(sections: list[tuple[str, dict[str, Any]]]) -> Grid:
-    rows = [
-        [split, k, percent(rate["estimate"]), interval(rate["ci95"]), whole(rate["queries"])]
-        for split, section in sections
-        for k, rate in section["pass_at_k"].items()
-    ]
-    return Grid("pass@k", ["split", "k", "pass@k", "95 %", "queries"], rows)
+    rows = []
+    for split, section in sections:
+        for k, rate in section["pass_at_k"].items():
+            majority = section["majority_at_k"][k]
+            cells = [percent(rate["estimate"]), interval(rate["ci95"]), whole(rate["queries"])]
+            rows.append([split, k, *cells, percent(majority["estimate"]), interval(majority["ci95"])])
+    title = "pass@k (any of k is right) and majority@k (what most of k say is right)"
+    return Grid(title, ["split", "k", "pass@k", "95 %", "queries", "majority@k", "95 %"], rows)
 
 
 def _costs(sections: list[tuple[str, dict[str, Any]]]) -> Grid:
@@ -244,10 +246,8 @@ def inspect_several(runs: Sequence[Run]) -> RenderableType:
     rows = []
     for run in runs:
         most = len(run.overall.by_index)
-        overall = rates(run.overall, most)
-        per_split = [
-            percent(rates(run.splits[name], most)["verification_rate"]) if name in run.splits else "–" for name in splits
-        ]
+        overall = rates(run.overall, most, run.ballots)
+        by_split = {name: rates(counts, most, run.ballots)["verification_rate"] for name, counts in run.splits.items()}
         rows.append(
             [
                 str(run.path),
@@ -259,7 +259,7 @@ def inspect_several(runs: Sequence[Run]) -> RenderableType:
                 interval(overall["ci95"]["verification_rate"]),
                 percent(overall["first_candidate_rate"]),
                 percent(overall["any_candidate_rate"]),
-                *per_split,
+                *(percent(by_split.get(name)) for name in splits),
             ]
         )
     return Grid("", header, rows, texts=2)

@@ -9,14 +9,20 @@ from bon_hydra.verifiers.completion import Completion, Task, comparison, one_lin
 from bon_hydra.verifiers.extraction import Final, last_boxed
 from bon_hydra.verifiers.notation import normalised
 
-_CHOICE = re.compile(r"(?:(?:option|choice|answer)\s*:?\s*)?[(\[{]?([A-Za-z])[)\]}]?(?:[.:,)]?$|[.:)]\s*\S.*|\)\s*.*)", re.IGNORECASE | re.DOTALL)
+_CHOICE = re.compile(
+    r"""(?: (?:option|choice|answer) \s* :? \s* )? [(\[{]? ([A-Za-z]) [)\]}]?
+        (?: [.:,)]?$ | [.:)] \s* \S.* | (?<=[)\]}]) .* )""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
 _STATED = re.compile(
-    r"""(?i:\b(?:answer|option|choice)\b [^.\n]{0,60}? (?:\b(?:is|are|be)\b | [:=]) | \b(?:correct|right|best)\s+(?:answer|option|choice))
-        (?i:\s*(?:therefore|thus|clearly|option|choice|letter|:))* [\s*_$]* (?:\\(?:text|mathrm|mathbf|textbf)\{)? [(\[]?
-        ([A-Z]) (?![A-Za-z'\u2019]) [)\]}$*_.]* (?!\s*(?:or|and|/|,)\s+\(?[A-Z]\b)""",
+    r"""(?i: \b(?:answer|option|choice)\b [^.\n]{0,60}? (?: \b(?:is|are|be)\b | [:=] )
+           | \b(?:correct|right|best)\s+(?:answer|option|choice) )
+        (?i: \s* (?:therefore|thus|clearly|option|choice|letter|:) )* [\s*_$]* (?:\\\()?
+        (?: \\(?:text|mathrm|mathbf|textbf)\{ )? [(\[]? ([A-Z]) (?![A-Za-z'\u2019]) [)\]}$*_.]*
+        (?! \s* (?:or|and|/|,) \s* [(\[]?[A-Z]\b )""",
     re.VERBOSE,
 )
-_LONE = re.compile(r"^[\s*_$>#(\[]*([A-Z])[)\].:*_$\s]*$")
+_LONE = re.compile(r"[\s*_$>#(\[]*([A-Z])[)\].:*_$\s]*")
 _LEADING = re.compile(r"[\s*_(\[]*([A-Z])(?:[).\]:][*_\s]|[*_]{2})")
 
 
@@ -33,13 +39,13 @@ def judge(completion: Completion, task: Task) -> Verdict:
 
 
 def letter_in(text: str) -> str | None:
-    """The letter that a box or a reference names: `\\text{A}`, "(a)", "B. 12 cm"; None where it names none or several."""
+    """The letter that a box or a reference names: `\\text{A}`, "(a)", "B. 12 cm"; None for no letter or several."""
     found = _CHOICE.fullmatch(normalised(text))
     return found[1].upper() if found else None
 
 
 def chosen_letter(completion: Completion) -> Final | None:
-    """The last boxed letter, else the last "answer is (B)", else a letter that stands alone (never in a cut-off answer)."""
+    """The last boxed letter, else the last "answer is (B)", else one that stands alone (never in a cut-off answer)."""
     text = completion.final_text
     boxed = last_boxed(text)
     if boxed is not None and (letter := letter_in(boxed)) is not None:
@@ -50,8 +56,6 @@ def chosen_letter(completion: Completion) -> Final | None:
     if completion.truncated:
         return None
     lines = [line for line in text.splitlines() if line.strip()]
-    for line in (lines[-1], lines[0]) if lines else ():
-        if lone := _LONE.match(line):
-            return Final(lone[1], "lone letter")
-    leading = _LEADING.match(text)
-    return Final(leading[1], "lone letter") if leading else None
+    ends = lines[-1:] + lines[:1]
+    found = [*map(_LONE.fullmatch, ends), *map(_LEADING.match, ends)]
+    return next((Final(letter[1], "lone letter") for letter in found if letter is not None), None)

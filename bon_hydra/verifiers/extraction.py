@@ -50,16 +50,25 @@ def last_boxed(text: str) -> str | None:
 
 
 _STATED = re.compile(
-    r"""(?: \b answers? \b (?: [^.\n:=]{0,60}? (?: \b(?:is|are|be)\b | [:=] ) | [*_]{1,3}[ \t]*(?=\n) )  # answer … is, **Answer**
-        | ^[ \t]*\#{4} )                                                    # GSM8K's own last line
+    r"""(?: \b answers? \b (?: [^.\n:=]{0,60}? (?: \b(?:is|are|be)\b | [:=] ) | [*_]{1,3}[ \t]*(?=\n) )  # **Answer**
+        | ^[ \t]*\#{4} )  # GSM8K's own last line
         [\s*_:]*""",
     re.IGNORECASE | re.VERBOSE | re.MULTILINE,
 )
-_FORMULA = re.compile(r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,2000}?)\$(?!\d)|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL)
+_FORMULA = re.compile(
+    r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,2000}?)\$(?!\d)|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL
+)
 _SENTENCE_END = re.compile(r"\n|[.!?;](?=\s|$)|[.!?;](?=[*_\"')\]]+(?:\s|$))")
 
 
+_LONGEST_PHRASE = 2000
 _MATHEMATICS = re.compile(r"[\d\\^=+*/<>|]|^[A-Za-z]$")
+
+
+_WORD = r"(?<![\\A-Za-z])[A-Za-z]{2,}(?![A-Za-z(])"
+_LEADING_WORDS = re.compile(rf"(?:{_WORD}[\s:,]*)+")
+_MOST_LEADING_WORDS = 3
+"""What starts with more words, as in "the answer is found by adding 3 and 4", tells a story."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,10 @@ def last_stated(text: str) -> Stated | None:
     for opening in reversed(list(_STATED.finditer(text))):
         stated = _stated_from(text, opening.end())
         if _MATHEMATICS.search(stated.phrase):
-            return stated
+            leading = _LEADING_WORDS.match(stated.phrase)
+            if leading is None or len(leading.group().split()) <= _MOST_LEADING_WORDS:
+                return stated
+            continue
         words = words or (stated if stated.phrase else None)
     return words if words is not None and not re.search(r"\d", text[words.end :]) else None
 
@@ -96,7 +108,7 @@ def _stated_from(text: str, start: int) -> Stated:
             phrase, end = phrase + "%", percent.end()
         return Stated(phrase, end, finished=True)
     stop = _SENTENCE_END.search(text, start)
-    end = stop.start() if stop else len(text)
+    end = min(stop.start() if stop else len(text), start + _LONGEST_PHRASE)
     # "1." at the very end of a cut-off text may have been about to become 1.5
     finished = stop is not None and (stop.group() != "." or stop.end() < len(text))
     return Stated(text[start:end].strip().strip("*_").strip(), end, finished)
@@ -108,7 +120,7 @@ def _inside(formula: re.Match[str]) -> str:
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _LAST_NUMBER = re.compile(
-    rf"""(?<![\w.^_{{]) (?P<sign>(?<![\w)\]}}])[-\u2212])? \s? \$?
+    rf"""(?<![\w.^_{{]) (?:(?<![\w)\]}}])[-\u2212])? \s? \$?
          (?: \d*\s?\\[dt]?frac\{{-?\d+\}}\{{\d+\}} | (?:{_NUMBER}) (?:\s?/\s?\d+)? )
          (?: \s?\\?% )?""",
     re.VERBOSE,
@@ -117,15 +129,14 @@ _LAST_NUMBER = re.compile(
 
 def last_number(text: str) -> str | None:
     """The last number of a text, with its sign, fraction bar and percent sign; None where there is none."""
-    found = None
-    for found in _LAST_NUMBER.finditer(text):
-        pass
-    return None if found is None else found.group().strip()
+    numbers = _LAST_NUMBER.findall(text)
+    return numbers[-1].strip() if numbers else None
 
 
-_WORD = r"(?<![\\A-Za-z])[A-Za-z]{2,}(?![A-Za-z(])"
-_LEADING_WORDS = re.compile(rf"(?:{_WORD}[\s:,]*)+")
-_PROSE = re.compile(r"[\s,(]+(?<![\\A-Za-z])(?!(?:and|or|sqrt|pi|sin|cos|tan|log|ln|exp|percent)\b)[A-Za-z]{3,}(?![A-Za-z(]).*", re.DOTALL)
+_PROSE = re.compile(
+    r"[\s,(]+(?<![\\A-Za-z])(?!(?:and|or|sqrt|pi|sin|cos|tan|log|ln|exp|percent)\b)[A-Za-z]{3,}(?![A-Za-z(]).*",
+    re.DOTALL,
+)
 _EXACT_WORDS = re.compile(r"[A-Za-z][A-Za-z' -]*")
 
 

@@ -12,18 +12,20 @@ from functools import lru_cache
 from typing import Any
 
 from bon_hydra.records import Verdict
-from bon_hydra.verifiers import notation, numbers
+from bon_hydra.verifiers import notation, numbers, units
 from bon_hydra.verifiers.completion import Completion, Task, comparison, one_line, stored
 from bon_hydra.verifiers.extraction import final_answer
 
 
-class UnparsableReference(Exception):
-    """The reference is no mathematics that can be read."""
+class UnreadableReference(Exception):
+    """The reference cannot be compared as mathematics; the message is a reason."""
 
 
-_WORDS = re.compile(r"(?=.*[A-Za-z]{4}|(?:yes|no|odd|all|one|two|six|ten|not|nor|any|red|day)$)[A-Za-z]+(?:[ ',-]+[A-Za-z]+)*", re.IGNORECASE)
+_WORDS = re.compile(
+    r"(?=.*[A-Za-z]{4}|(?:yes|no|odd|all|one|two|six|ten)$)[A-Za-z]+(?:[ ',-]+[A-Za-z]+)*", re.IGNORECASE
+)
 _LETTER = re.compile(r"\(?([A-Z])\)?|\(?([A-Z])[).:].*", re.DOTALL)
-_BRACKETS = {"(": ")", "[": "]", r"\{": r"\}"}
+_BRACKETED = re.compile(r"(\(|\[|\\\{)[^()\[\]]*,[^()\[\]]*(\)|\]|\\\})")
 
 
 def judge(completion: Completion, task: Task) -> Verdict:
@@ -35,22 +37,24 @@ def judge(completion: Completion, task: Task) -> Verdict:
     if final is None:
         reason = "cut off before a final answer" if completion.truncated else "no final answer found"
         return Verdict("no_answer", reason)
-    reference = task.reference or ""
-    answer = stored(canonical(final.text))
+    plain, reference = notation.normalised(final.text), notation.normalised(task.reference or "")
+    answer = stored(_canonical(plain))
     try:
-        equal = _equals_reference(task, final.text)
-    except UnparsableReference:
-        return Verdict("unverifiable", one_line(f"the reference cannot be read as mathematics: {reference}"), answer=answer)
-    shown = canonical(reference)
-    if shown == answer and not equal:  # as in 5 m for 5 cm, where only the whole shows the difference
-        return Verdict("fail", comparison(final.way, notation.normalised(final.text), notation.normalised(reference), equal), answer=answer)
-    reason = comparison(final.way, answer, shown, equal)
-    return Verdict("pass" if equal else "fail", reason, answer=answer)
+        equal = _equals_reference(task, reference, plain)
+    except UnreadableReference as problem:
+        return Verdict("unverifiable", one_line(str(problem)), answer=answer)
+    sides = answer, _canonical(reference)
+    if sides[0] == sides[1] and not equal:  # only the whole shows the difference between 5 m and 5 cm
+        sides = plain, reference
+    return Verdict("pass" if equal else "fail", comparison(final.way, *sides, equal), answer=answer)
 
 
 def canonical(text: str) -> str:
     """An answer in the form the `answer` column shows: `42` for "x = 42.0", `1/2` for `\\dfrac12`."""
-    plain = notation.normalised(text)
+    return _canonical(notation.normalised(text))
+
+
+def _canonical(plain: str) -> str:
     number = _number(plain)
     return plain if number is None else numbers.canonical(number)
 
@@ -66,13 +70,14 @@ def read_reference(task: Task) -> None:
     _verified(notation.normalised(task.reference or ""), "1")
 
 
-def _equals_reference(task: Task, answer: str) -> bool:
-    reference, answer = notation.normalised(task.reference or ""), notation.normalised(answer)
+def _equals_reference(task: Task, reference: str, answer: str) -> bool:
     settled = _settled(reference, answer)
     if settled is not None:
         return settled
-    if not task.readable or not _parsed(numbers.without_unit(reference)[0]):
-        raise UnparsableReference
+    if not task.readable:
+        raise UnreadableReference("reading the reference met a limit of time or memory")
+    if not _parsed(units.without_unit(reference)[0]):
+        raise UnreadableReference(f"the reference cannot be read as mathematics: {task.reference}")
     return _verified(reference, answer)
 
 
@@ -106,9 +111,9 @@ def _settled(reference: str, answer: str) -> bool | None:
 
 def _differently_bracketed(a: str, b: str) -> bool:
     """A point, an interval and a set of the same numbers are three things; math-verify takes some for each other."""
-    brackets = [next((left for left in _BRACKETS if text.startswith(left)), None) for text in (a, b)]
-    closed = all(left is not None and text.endswith((")", "]", r"\}")) for left, text in zip(brackets, (a, b), strict=True))
-    return closed and "," in a and "," in b and (brackets[0] != brackets[1] or a[-1] != b[-1])
+    pairs = [_BRACKETED.fullmatch(text) for text in (a, b)]
+    kinds = [pair.group(1, 2) for pair in pairs if pair is not None]
+    return len(kinds) == 2 and kinds[0] != kinds[1]
 
 
 @lru_cache(maxsize=256)
@@ -122,7 +127,7 @@ def _parsed(plain: str) -> list[Any]:
         notation.as_latex(plain),
         extraction_config=[LatexExtractionConfig()],
         fallback_mode="no_fallback",
-        parsing_timeout=None,  # type: ignore[arg-type]  # ours is on: see worker
+        parsing_timeout=None,  # the worker's limit holds
     )
     return expressions
 
@@ -130,9 +135,9 @@ def _parsed(plain: str) -> list[Any]:
 def _verified(reference: str, answer: str) -> bool:
     from math_verify import verify
 
-    reference, unit = numbers.without_unit(reference)
-    answer, other_unit = numbers.without_unit(answer)
-    if numbers.unlike(unit, other_unit):
+    reference, unit = units.without_unit(reference)
+    answer, other_unit = units.without_unit(answer)
+    if units.unlike(unit, other_unit):
         return False
     gold, target = _parsed(reference), _parsed(answer)
     return bool(gold and target and verify(gold, target, timeout_seconds=None, allow_set_relation_comp=True))

@@ -23,7 +23,9 @@ _SIGNS = str.maketrans(
 )  # fmt: skip
 
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
-_SIZES = re.compile(r"\\(?:[mb]?left|[mb]?right|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits)(?![a-zA-Z])")
+_SIZES = re.compile(
+    r"\\(?:[mb]?left|[mb]?right|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits)(?![a-zA-Z])"
+)
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|normal)?|math(?:rm|bf|it|sf)|mbox|hbox|emph)\s*\{([^{}]*)\}")
 _SPACE = re.compile(r"(\\\\)|\\!|\\[,;:> ]|\\q?quad(?![a-zA-Z])|\\(?:enspace|thinspace)(?![a-zA-Z])|~")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(?:(\d)\s*(\d)|(\d)\s*(\{[^{}]*\})|(\{[^{}]*\})\s*(\d))")
@@ -49,8 +51,16 @@ def normalised(text: str) -> str:
     Delimiters, `\\text`, sizes and spacing go, `\\dfrac` becomes `\\frac`; a space stays only
     between two letters or digits, where it may mean something ("3 1/2", "5 cm").
     """
-    text = text.translate(_SIGNS)
+    if text.isascii() and text.isdigit():
+        return text
+    text = text if text.isascii() else text.translate(_SIGNS)
     text = _bare(text)
+    if "\\" in text or "~" in text or "{" in text:
+        text = _plain_latex(text)
+    return _NEEDLESS_SPACE.sub("", _bare(" ".join(text.split())))
+
+
+def _plain_latex(text: str) -> str:
     text = _SIZES.sub("", text)
     text = _SPACE.sub(lambda space: space.group(1) or ("" if space.group() == r"\!" else " "), text)
     for _ in range(5):
@@ -60,9 +70,7 @@ def normalised(text: str) -> str:
     for pattern, synonym in _SYNONYMS:
         text = pattern.sub(synonym, text)
     text = _SHORT_FRACTION.sub(_spelled_out, text)
-    text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
-    text = _bare(" ".join(text.split()))
-    return _NEEDLESS_SPACE.sub("", text)
+    return _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
 
 
 def _bare(text: str) -> str:
@@ -72,7 +80,7 @@ def _bare(text: str) -> str:
         text = text.strip().rstrip(".,;:").rstrip()
         for start, end in _DELIMITERS:
             inner = text[len(start) : -len(end)]
-            if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end) and start not in inner:
+            if inner and text.startswith(start) and text.endswith(end) and start not in inner:
                 text = inner
                 break
         if text == before:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from bon_hydra.records import Candidate, Query, Verdict
 from bon_hydra.verifiers import WITHOUT_CLASSES, verifier_of
 from bon_hydra.verifiers.completion import Completion, Task, one_line, settled
-from bon_hydra.verifiers.process import Worker, WallTimeUp, WorkerLost
+from bon_hydra.verifiers.process import WallTimeUp, Worker, WorkerLost
 
 
 class Judges:
@@ -43,13 +43,11 @@ class Judges:
     ) -> None:
         await asyncio.gather(*(slot.empty() for slot in self._slots))
 
-    async def judge(
-        self, query: Query, candidates: Sequence[Candidate]
-    ) -> tuple[list[Verdict], list[int | None]]:
+    async def judge(self, query: Query, candidates: Sequence[Candidate]) -> tuple[list[Verdict], list[int | None]]:
         """The verdict on each candidate and the class of its answer, both in the order of the candidates.
 
-        Equivalent answers have the same class, numbered from 0 by first appearance; None where there is no answer and for
-        verifiers that know no equivalence. Raises UnknownVerifier; everything else that goes wrong is a verdict.
+        Equivalent answers have the same class, numbered from 0 by first appearance; None where there is no answer
+        and for verifiers that know no equivalence. Raises UnknownVerifier; all else that goes wrong is a verdict.
         """
         verifier = verifier_of(query.verifier)
         task = Task.of(query)
@@ -67,12 +65,13 @@ class Judges:
                 for i, completion in open_to_judge.items():
                     verdicts[i] = judged[completion]
                 if query.verifier not in WITHOUT_CLASSES:
-                    classes = await self._classes(slot, query.verifier, [verdict and verdict.answer for verdict in verdicts])
+                    answers = [None if verdict is None else verdict.answer for verdict in verdicts]
+                    classes = await self._classes(slot, query.verifier, answers)
         return [replace(verdict, verifier=verifier) for verdict in verdicts if verdict is not None], classes
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[_Slot]:
-        """A place in the pool, for one query at a time; the last one used first, so that few are started for little work."""
+        """A place in the pool for one query; the last one used comes first, so that little work starts few workers."""
         slot = await self._free.get()
         try:
             yield slot

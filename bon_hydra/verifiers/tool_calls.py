@@ -9,6 +9,7 @@ Looser where leaving out says the same: an optional argument equal to its schema
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +45,9 @@ def judge(completion: Completion, task: Task) -> Verdict:
         schemas = read_schemas(task.tools)
     except Malformed as problem:
         return Verdict("unverifiable", one_line(f"the reference cannot be used: {problem}"))
-    if schemas is not None and (unknown := [call.name for call in expected if _schema_of(call.name, schemas) is None]):
-        return Verdict("unverifiable", one_line(f"the reference calls {quoted(unknown[0])}, which is not among the tools"))
+    for call in expected:
+        if schemas is not None and _schema_of(call.name, schemas) is None:
+            return Verdict("unverifiable", one_line(f"the reference calls {quoted(call.name)}, which is no tool"))
     if completion.tool_calls is None:
         if completion.truncated:
             return Verdict("no_answer", "cut off before a call")
@@ -128,18 +130,18 @@ def _difference(calls: list[Call], expected: list[Call], schemas: dict[str, dict
             if (problem := _broken_schema(call, schemas)) is not None:
                 return problem
     if len(calls) != len(expected):
-        return f"{len(calls)} {'call' if len(calls) == 1 else 'calls'} ({_named(calls)}), expected {len(expected)} ({_named(expected)})"
+        return f"calls: {len(calls)} ({_named(calls)}), expected {len(expected)} ({_named(expected)})"
     differences = [[_call_difference(call, wanted, schemas) for wanted in expected] for call in calls]
     unmatched = _unmatched([[difference is None for difference in row] for row in differences])
     if unmatched is None:
         return None
-    row = differences[unmatched]
-    closest = next((i for i, wanted in enumerate(expected) if _same_name(calls[unmatched].name, wanted.name, schemas)), 0)
-    return row[closest] if row[closest] is not None else f"one call of {calls[unmatched].name} too many"
+    name = calls[unmatched].name
+    closest = next((i for i, wanted in enumerate(expected) if _same_name(name, wanted.name, schemas)), 0)
+    return differences[unmatched][closest] or f"one call of {quoted(name)} too many"
 
 
 def _unmatched(fits: list[list[bool]]) -> int | None:
-    """The first call that no one-to-one assignment to expected calls can hold; None where all fit (Kuhn's algorithm)."""
+    """The first call that no one-to-one assignment to the expected ones can hold, None where all fit (Kuhn 1955)."""
     taken_by: dict[int, int] = {}
 
     def place(call: int, seen: set[int]) -> bool:
@@ -187,8 +189,9 @@ def _call_difference(call: Call, expected: Call, schemas: dict[str, dict[str, An
             if "default" in default and _equal(value, default["default"]):
                 continue
             return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected to be left out"
-        if not _equal(value, expected.arguments[parameter]):
-            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected {quoted(_shown(expected.arguments[parameter]))}"
+        wanted = expected.arguments[parameter]
+        if not _equal(value, wanted):
+            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected {quoted(_shown(wanted))}"
     return None
 
 
@@ -260,9 +263,8 @@ def _equal(value: Any, expected: Any) -> bool:
     if isinstance(value, bool) or isinstance(expected, bool) or value is None or expected is None:
         return value is expected
     if isinstance(value, int | float) and isinstance(expected, int | float):
-        return value == expected or (
-            isinstance(value, float) | isinstance(expected, float) and abs(value - expected) <= 1e-9 * max(1.0, abs(expected))
-        )
+        exact = isinstance(value, int) and isinstance(expected, int)
+        return value == expected or (not exact and math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-9))
     if isinstance(value, str) and isinstance(expected, str):
         if _NUMERAL.fullmatch(value) and _NUMERAL.fullmatch(expected):
             return value.strip() == expected.strip() or float(value) == float(expected)

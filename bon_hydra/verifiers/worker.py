@@ -1,8 +1,8 @@
 """A process that judges answers and may be killed at any moment.
 
-Run as `python -m bon_hydra.verifiers.worker CPU_S MEMORY_MB PARENT_PID`, by `pool` only. The first process imports what is slow
-to import and never judges; it forks a child that does. A child that has met a limit is
-replaced by a fresh fork in milliseconds, so that no answer is judged in a process that another one spoilt.
+Run as `python -m bon_hydra.verifiers.worker CPU_S MEMORY_MB PARENT_PID`, by `process` only. The first process
+imports what is slow to import and never judges; it forks a child that does. A child that has met a limit is replaced
+by a fresh fork in milliseconds, so that no answer is judged in a process that another one spoilt.
 
 Jobs are lines of JSON on stdin, what comes back are lines of JSON on what was stdout:
 
@@ -31,6 +31,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -158,7 +159,7 @@ def _our_fault(name: str, fault: Exception) -> Verdict:
     """The verdict where the verifier itself failed. Only text that is text already is shown of the exception."""
     frame = traceback.extract_tb(fault.__traceback__)[-1]
     said = " ".join(argument for argument in fault.args if isinstance(argument, str))
-    where = f"{os.path.basename(frame.filename)}:{frame.lineno}"
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
     error = one_line(f"{type(fault).__name__} at {where}: {said}")
     return Verdict("verifier_error", f"the {name} verifier failed", error=error)
 
@@ -170,8 +171,7 @@ def _module(name: str) -> ModuleType:
 def _limit_memory(memory_mb: int) -> None:
     """Allow so much address space beyond what is mapped now (Linux; elsewhere the system does not hold to it)."""
     if sys.platform == "linux":
-        with open("/proc/self/statm") as statm:
-            mapped = int(statm.read().split()[0]) * resource.getpagesize()
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         limit = mapped + memory_mb * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
