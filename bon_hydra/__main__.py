@@ -25,7 +25,10 @@ PACKAGE = Path(__file__).parent
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if (folder / "config.yaml").exists())
 """Inside the package when installed from a wheel, beside it in the source tree."""
 
-ConfigStore.instance().store(name="base_config", node=Config)
+store = ConfigStore.instance()
+store.store(name="base_config", node=Config)
+# It is a singleton, but Hydra copies all of it for every group that --help lists, which is half of the time that takes.
+setattr(store, "__deepcopy__", lambda _: store)  # noqa: B010 - the class has no such attribute to assign to
 launch.register_resolvers()
 
 TAKING_A_VALUE = frozenset(

@@ -46,8 +46,8 @@ def _options(
 @app.command()
 def inspect(runs: Runs, as_json: AsJson = False) -> None:
     """One run: its metadata, rates, candidate index, coverage, pass@k. Several runs: side by side."""
+    from bon_hydra.report.counts import read_run
     from bon_hydra.report.summary import as_json as summary
-    from bon_hydra.report.summary import read_run
     from bon_hydra.report.tables import console, inspect_one, inspect_several, json_document
     from bon_hydra.runs import find_runs
     from bon_hydra.schema import ConfigError

@@ -197,7 +197,7 @@ def _stopping_on_signals(halt: Halt, sampler: Sampler, progress: RunProgress) ->
     def stop() -> None:
         if halt.event.is_set():
             os._exit(130)
-        halt.now("interrupted", "interrupted")
+        halt.now("interrupted", "stopped by a signal")
         progress.say(f"stopping: nothing new is asked; what is in flight has {GRACE_S:.0f} s (again Ctrl-C: at once)")
         loop.call_later(GRACE_S, sampler.give_up)
 
@@ -294,6 +294,9 @@ def _say_goodbye(folder: Path, status: str, message: str) -> None:
     console = Console(stderr=True)
     if message:
         console.print(f"{status}: {message}", style="bold red", highlight=False, soft_wrap=True)
+    if status != "complete":
+        kept = "What arrived is kept: the same command again asks for the rest only."
+        console.print(kept, highlight=False, soft_wrap=True)
     shown = os.path.relpath(folder) if not os.path.relpath(folder).startswith("..") else str(folder)
     console.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
 

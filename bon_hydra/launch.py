@@ -57,11 +57,9 @@ class Launch(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuses what is wrong before Hydra makes the folder."""
         with _ending_badly():
-            from bon_hydra.plan import as_text, make_plan
-
-            prepared = _prepared(config, _job_overrides(config))
+            prepared = _prepared(config)
             if prepared.config.dry_run:
-                print(as_text(make_plan(prepared), prepared))
+                _print_plans([prepared])
                 raise SystemExit(0)
             with flag_override(config, ["readonly", "struct"], False):
                 config.experiment_name = prepared.config.experiment_name
@@ -70,12 +68,10 @@ class Launch(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuses the whole sweep when one of its points is wrong."""
         with _ending_badly():
-            from bon_hydra.plan import as_text, make_plan
-
-            points = _points(config)
-            prepared = [_prepared(point, _job_overrides(point)) for point in points]
+            checked = [(check(_without_hydra(point)), point) for point in _points(config)]
+            prepared = [_prepare(job, point.hydra) for job, point in checked]
             if prepared and all(p.config.dry_run for p in prepared):
-                print("\n\n".join(as_text(make_plan(p), p) for p in prepared))
+                _print_plans(prepared)
                 raise SystemExit(0)
             names = {p.config.experiment_name for p in prepared}
             with flag_override(config, ["readonly", "struct"], False):
@@ -99,7 +95,7 @@ def run_job(composed: DictConfig, hydra: Any) -> int:
     try:
         from bon_hydra import experiment
 
-        prepared = _prepare(check(composed), list(hydra.overrides.task), hydra)
+        prepared = _prepare(check(composed), hydra)
         if hydra.mode.name == "MULTIRUN":
             log.info("job %s of a sweep: %s", hydra.job.num, hydra.job.override_dirname)
         origin = experiment.Origin(tuple(hydra.overrides.task), config_file(hydra))
@@ -160,15 +156,26 @@ def _point_latest(folder: Path) -> None:
         waiting.replace(latest)
 
 
-def _prepared(config: DictConfig, overrides: list[str]) -> Any:
-    job = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    return _prepare(check(job), overrides, config.hydra)
+def _print_plans(runs: list[Any]) -> None:
+    from bon_hydra.plan import as_text, make_plan
+
+    print("\n\n".join(as_text(make_plan(run), run) for run in runs))
 
 
-def _prepare(config: Config, overrides: list[str], hydra: Any) -> Any:
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _prepared(config: DictConfig) -> Any:
+    return _prepare(check(_without_hydra(config)), config.hydra)
+
+
+def _prepare(config: Config, hydra: Any) -> Any:
+    """Names a checked configuration and holds it against the world; the heavy imports start here."""
     from bon_hydra.plan import make_plan
     from bon_hydra.preflight import is_own_server, prepare
 
+    overrides = list(hydra.overrides.task)
     has_experiment = OmegaConf.select(hydra, "runtime.choices.experiment") is not None
     config.experiment_name = experiment_name(config, overrides, hydra.job.config_name, has_experiment)
     keys = _keys(overrides)
@@ -228,10 +235,6 @@ def _points(config: DictConfig) -> list[DictConfig]:
     loader = GlobalHydra.instance().config_loader()
     batches = BasicSweeper.split_arguments(_parsed(config), max_batch_size=None)
     return [loader.load_sweep_config(config, list(point)) for batch in batches for point in batch]
-
-
-def _job_overrides(config: DictConfig) -> list[str]:
-    return list(config.hydra.overrides.task)
 
 
 def _keys(overrides: Sequence[str]) -> list[str]:

@@ -123,7 +123,7 @@ def _only_model(listed: tuple[str, ...], model: ModelConfig) -> str:
 
 def _identity(model: ModelConfig) -> str:
     """What the store knows the server by."""
-    if model.identity:
+    if model.identity is not None:
         return model.identity
     if model.base_url == EMBEDDED:
         from bon_hydra.embedded import SHA256, identity
@@ -132,7 +132,7 @@ def _identity(model: ModelConfig) -> str:
     parts = urlsplit(model.base_url)
     host = parts.hostname or ""
     port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
-    return urlunsplit((parts.scheme.lower(), host + port, parts.path.rstrip("/"), parts.query, ""))
+    return str(urlunsplit((parts.scheme.lower(), host + port, parts.path.rstrip("/"), parts.query, "")))
 
 
 def is_own_server(base_url: Any) -> bool:

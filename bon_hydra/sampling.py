@@ -307,7 +307,7 @@ class Sampler:
         body |= {name: value for name in SENT if (value := getattr(self._config, name)) is not None}
         if query.tools:
             body["tools"] = list(query.tools)
-        return body | self._config.model.extra_body
+        return {**body, **self._config.model.extra_body}
 
 
 def prompt_bytes(messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> int:

@@ -70,14 +70,14 @@ def clustered_mean(values: Floats, weights: Floats, most: float) -> Estimate:
     if queries == 0:
         return NO_ESTIMATE
     total = float(weights.sum())
-    mean = min(1.0, float(values @ weights) / total)
+    mean = min(1.0, float(np.sum(values * weights)) / total)
     typical = total / queries
     smoothed = (mean * total + typical / 2) / (total + typical)
-    squares = float((weights**2) @ (values - smoothed) ** 2)
+    squares = float(np.sum((weights * (values - smoothed)) ** 2))
     squares += typical**2 * ((1 - smoothed) ** 2 + smoothed**2) / 2
     variance = (queries + 1) / queries * squares / (total + typical) ** 2
     effective = smoothed * (1 - smoothed) / variance * queries / (queries + 1)
-    fewest = total**2 / float((weights**2).sum())
+    fewest = total**2 / float(np.sum(weights**2))
     return Estimate(mean, wilson(mean, max(fewest, min(effective, most))), queries)
 
 
@@ -151,7 +151,7 @@ def majority_at_every_k(ballot: Ballot) -> tuple[float, ...]:
     for top in range(1, max((votes for votes, _ in ballot.classes), default=0) + 1):
         reaching = [(votes, verified) for votes, verified in ballot.classes if votes >= top]
         others = size - sum(votes for votes, _ in reaching)
-        # subsets[n, s]: ways to draw n candidates with s classes at the top; right: the same, times what they have right
+        # subsets[n, s]: ways to draw n candidates with s classes at the top; right: the same, times their share right
         subsets, right = np.zeros((2, size + 1, len(reaching) + 1))
         subsets[: others + 1, 0] = [comb(others, drawn) for drawn in range(others + 1)]
         for votes, verified in reaching:

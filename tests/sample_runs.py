@@ -23,6 +23,7 @@ def judged(
     split: str = "math",
     text: str = "Thinking. \\boxed{5}",
     response: Mapping[str, Any] | None = None,
+    classes: Sequence[int | None] | None = None,
 ) -> Judged:
     """A query with one candidate a verdict; `api_error` has no response. `response` overrides its fields."""
     fields: dict[str, Any] = {
@@ -67,7 +68,7 @@ def judged(
         for verdict in verdicts
     )
     prompt = json.dumps([{"role": "system", "content": "Use \\boxed{}."}, {"role": "user", "content": question}])
-    return Judged(query, prompt, candidates, judgements, (None,) * len(verdicts))
+    return Judged(query, prompt, candidates, judgements, tuple(classes or [None] * len(verdicts)))
 
 
 def write(path: Path, queries: Sequence[Judged], metadata: Mapping[str, str] = METADATA) -> Path:

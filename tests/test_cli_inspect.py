@@ -27,6 +27,7 @@ from bon_hydra.cli import main
 from bon_hydra.records import SCORED, VERDICTS
 from bon_hydra.report.summary import summarise
 from bon_hydra.report.tables import console, final_table
+from bon_hydra.statistics import Ballot, majority_at_every_k
 
 ROOT = Path(__file__).parents[1]
 NOTES = "What: does the first win?\nWhy: it is cheaper."
@@ -134,6 +135,41 @@ def test_rates_are_what_pandas_says(
             scored.groupby("query_id").is_verified.mean().mean()
         )
         assert sum(count for verdict, count in section["verdicts"].items() if verdict in SCORED) == len(scored)
+
+
+answers = st.lists(st.tuples(st.sampled_from(VERDICTS), st.sampled_from([None, 0, 1, 2])), min_size=1, max_size=5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(answers, min_size=1, max_size=6), st.integers(1, 7))
+def test_majorities_are_counted_over_scored_candidates(
+    tmp_path_factory: pytest.TempPathFactory, drawn: list[list[tuple[str, int | None]]], batch: int
+) -> None:
+    """Equal classes vote together, however the file is cut into batches; with one candidate it is the answer itself."""
+    path = tmp_path_factory.mktemp("run") / "run.parquet"
+    queries = [
+        judged(str(n), [verdict for verdict, _ in one], classes=[answer for _, answer in one])
+        for n, one in enumerate(drawn)
+    ]
+    write(path, queries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "BATCH_ROWS", batch)
+        found = summarise(path)["overall"]["majority_at_k"]
+    curves = []
+    for one in drawn:
+        votes: dict[int, list[bool]] = {}
+        scored = [(verdict == "pass", answer) for verdict, answer in one if verdict in SCORED]
+        for right, answer in scored:
+            if answer is not None:
+                votes.setdefault(answer, []).append(right)
+        ballot = tuple(sorted((len(rights), sum(rights)) for rights in votes.values()))
+        curves.append(majority_at_every_k(Ballot(ballot, sum(answer is None for _, answer in scored))))
+    if all(answer is None for one in drawn for _, answer in one):
+        curves = []
+    for k in range(1, max(map(len, drawn)) + 1):
+        values = [curve[k - 1] for curve in curves if len(curve) >= k]
+        assert found[str(k)]["queries"] == len(values)
+        assert found[str(k)]["estimate"] == (pytest.approx(sum(values) / len(values)) if values else None)
 
 
 def seed_file(path: Path, rows: Sequence[tuple[str, str, int, bool]]) -> Path:

@@ -17,7 +17,7 @@ from bon_hydra.queries.load import open_queries
 from bon_hydra.schema import ColumnsConfig, DatasetConfig
 
 THIRTY_DIGITS = "123456789012345678901234567890"
-LITERALS = ["0.95", "8.854e-12", "1e400", "-1e-400", THIRTY_DIGITS, f"{THIRTY_DIGITS}.5", "0.1", "5e-324", "1E5", "-0.0"]
+LITERALS = ["0.95", "8.854e-12", "1e400", "-1e-400", THIRTY_DIGITS, f"{THIRTY_DIGITS}.5", "0.1", "5e-324", "1E5"]
 
 number_literals = st.one_of(
     st.integers().map(str),
@@ -48,11 +48,7 @@ def test_no_number_loses_a_digit(literal: str) -> None:
 @given(json_values)
 def test_ordinary_json_reads_and_writes_as_pythons_json_does(value: Any) -> None:
     """Values that floats and ints hold are plain Python objects, in both directions."""
-    text = json.dumps(value)
-    try:
-        assert loads(text) == json.loads(text)
-    except ValueError as error:
-        assert "surrogate" in str(error)
+    assert loads(json.dumps(value)) == value
     assert json.loads(dumps(value)) == json.loads(canonical(value)) == value
 
 
@@ -172,12 +168,13 @@ def test_a_column_may_change_its_type_after_many_megabytes(tmp_path: Path) -> No
 def test_malformed_rows_are_skipped_named_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A bad line ends nothing; file and line stand in the counts and in the log; blank lines are no rows."""
     good = b'{"q": "one", "a": 1}\n'
-    bad = [b'{"q": "two", \n', b"[1, 2]\n", b'{"q": "\xff", "a": 3}\n', b'{"q": "\\ud800", "a": 4}\n', b"[" * 99_999 + b"\n"]
-    opened, queries = read(tmp_path, good + b"\n" + b"".join(bad) + b'{"q": "last", "a": 9}')
+    bad = [b'{"q": "two", ', b"[1, 2]", b'{"q": "\xff", "a": 3}', b'{"q": "\\ud800", "a": 4}', b"[" * 99_999]
+    opened, queries = read(tmp_path, good + b"\n" + b"\n".join(bad) + b'\n{"q": "last", "a": 9}')
     counts = opened.counts["train"]
     assert [q.question for q in queries] == ["one", "last"]
     assert (counts.rows_read, counts.skipped, counts.distinct) == (7, 5, 2)
-    assert [reason.split(": ")[0].rpartition("/")[2] for reason in counts.reasons] == [f"my.jsonl:{n}" for n in range(3, 8)]
+    places = [reason.split(": ")[0].rpartition("/")[2] for reason in counts.reasons]
+    assert places == [f"my.jsonl:{n}" for n in range(3, 8)]
     assert all(reason in caplog.text for reason in counts.reasons)
 
 

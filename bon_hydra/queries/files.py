@@ -59,7 +59,9 @@ def resolve(dataset: DatasetConfig, wanted: Sequence[str] | None) -> Source:
     Raises:
         ConfigError: no such folder, file, data set, configuration or revision, or the Hub cannot be reached.
     """
-    path = str(DEMO) if dataset.path == "demo" else os.path.expanduser(dataset.path)
+    path = str(DEMO) if dataset.path == "demo" else dataset.path
+    if path.startswith("~"):
+        path = str(Path(path).expanduser())
     data_files = _check_paths(dataset, path)
     builder = _builder(dataset, path, data_files)
     splits = _splits(builder)
@@ -68,7 +70,7 @@ def resolve(dataset: DatasetConfig, wanted: Sequence[str] | None) -> Source:
         if patterns:
             builder = _builder(dataset, path, patterns)
             splits = _splits(builder)
-    shown = dataset.path if dataset.path == "demo" or not os.path.isdir(path) else os.path.abspath(path)
+    shown = dataset.path if dataset.path == "demo" or not Path(path).is_dir() else _absolute(path)
     read = {split: names for split, names in splits.items() if split in (wanted or splits)} or splits
     return Source(shown, data_files, _revision(builder, read, path), builder, splits)
 
@@ -83,12 +85,12 @@ def _check_paths(dataset: DatasetConfig, path: str) -> Any:
                 f"how to read it. Say dataset.data_files=FILE"
             )
         return _each(dataset.data_files, lambda name: _local_file(name, "."))
-    if os.path.isfile(path):
+    if Path(path).is_file():
         reader = "json" if re.search(r"\.jsonl?(\.\w+)?$", path) else Path(path).suffix.lstrip(".") or "json"
         raise ConfigError(
             f"dataset.path: {got}, which is a file. Say dataset.path={reader} dataset.data_files={dataset.path}"
         )
-    if os.path.isdir(path):
+    if Path(path).is_dir():
         if dataset.data_files:
             _each(dataset.data_files, lambda name: _local_file(name, path))
         return dataset.data_files
@@ -110,14 +112,19 @@ def _each(data_files: Any, change: Callable[[str], str]) -> Any:
 def _local_file(name: str, folder: str) -> str:
     if "://" in name:
         return name
-    path = os.path.abspath(os.path.join(folder, os.path.expanduser(name)))
-    if os.path.isdir(path):
+    path = _absolute(Path(folder, Path(name).expanduser()))
+    if Path(path).is_dir():
         raise ConfigError(f"dataset.data_files: {path} is a folder. Say dataset.path={name}, or name its files")
-    if os.path.exists(path):
+    if Path(path).exists():
         return glob.escape(path)
-    if not glob.has_magic(name) or not glob.glob(path, recursive=True):
+    if not glob.has_magic(name):
         raise ConfigError(f"dataset.data_files: got {name!r}, and there is no file {path}{_nearest_file(path)}")
     return path
+
+
+def _absolute(path: str | Path) -> str:
+    """Absolute without following links: the Hub's cache links names to blobs that have no ending."""
+    return os.path.normpath(Path(path).absolute())
 
 
 def _nearest_file(path: str) -> str:
@@ -132,16 +139,21 @@ def _builder(dataset: DatasetConfig, path: str, data_files: Any) -> DatasetBuild
     if path in BUILDERS:
         datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # reading a file of one's own asks nobody on the network
     try:
-        return load_dataset_builder(path, name=dataset.name, data_files=data_files, revision=dataset.revision)
+        builder = load_dataset_builder(path, name=dataset.name, data_files=data_files, revision=dataset.revision)
     except Exception as error:
         raise _mistake(dataset, path, error) from error
+    for split, found in (builder.config.data_files or {}).items():
+        if not found:
+            got = f"got {dataset.data_files!r}"
+            raise ConfigError(f"dataset.data_files: {got}, and split {str(split)!r} has no such file")
+    return builder
 
 
 def _mistake(dataset: DatasetConfig, path: str, error: Exception) -> ConfigError:
     """What `datasets` raised, as one message for the user; its exceptions' types and texts are those of datasets 5."""
-    first = str(error).strip().partition("\n")[0].rstrip(".")
+    first = str(error).strip().partition("\n")[0].rstrip(".")[:300]
     names = {type(e).__name__ for e in _chain(error)}
-    local = os.path.isdir(path)
+    local = Path(path).is_dir()
     if configs := re.search(r"available configs: \[(.*)\]|Available: \[(.*)\]", str(error)):
         known = re.findall(r"'([^']+)'", configs[0])
         got = f"got {dataset.name!r}, wanted" if dataset.name else "needs a value:"
@@ -156,13 +168,19 @@ def _mistake(dataset: DatasetConfig, path: str, error: Exception) -> ConfigError
             f"dataset.revision=refs/convert/parquet"
         )
     if dataset.data_files and ("Unable to find" in first or "DataFilesNotFoundError" in names):
-        return ConfigError(f"dataset.data_files: got {dataset.data_files!r}, and no such data file is there: {first}")
+        missing = re.search(r"Unable to find '([^']+)'", str(error))
+        return ConfigError(
+            f"dataset.data_files: got {dataset.data_files!r}, and there is no data file {missing[1] if missing else path}"
+        )
     if names & {"DataFilesNotFoundError", "EmptyDatasetError"}:
         return ConfigError(
             f"dataset.path: {dataset.path} holds no data files that can be read (.parquet, .jsonl, .json, .csv, .txt)"
         )
-    if "DatasetNotFoundError" in names:
-        return ConfigError(f"dataset.path: got {dataset.path!r}, which is no folder here, and on the Hub: {first}")
+    if names & {"DatasetNotFoundError", "RepositoryNotFoundError", "GatedRepoError"}:
+        return ConfigError(
+            f"dataset.path: got {dataset.path!r}, which is no folder here, and no data set on the Hub that you may read "
+            f"({first}). Private and gated ones need a login: hf auth login, or HF_TOKEN in the environment"
+        )
     if not local and names & UNREACHABLE:
         reason = "HF_HUB_OFFLINE is set" if "OfflineModeIsEnabled" in names or "OfflineMode" in first else first
         return ConfigError(
@@ -200,7 +218,7 @@ def _named_otherwise(splits: Mapping[str, Any], wanted: Sequence[str] | None) ->
 def _nemotron_patterns(path: str, splits: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """The layout's patterns that match a file; empty where the files are not laid out so."""
     files = [name for names in splits.values() for name in names]
-    if not os.path.isdir(path):
+    if not Path(path).is_dir():
         return {}
     return {
         split: pattern
@@ -215,18 +233,19 @@ def _revision(builder: DatasetBuilder, splits: Mapping[str, tuple[str, ...]], pa
     if commits:
         return ",".join(sorted(commits))
     if files and all("://" not in name for name in files):
-        return fingerprint(files, path if os.path.isdir(path) else os.path.commonpath([*map(os.path.dirname, files)]))
+        parents = [str(Path(name).parent) for name in files]
+        return fingerprint(files, str(Path(path).resolve()) if Path(path).is_dir() else os.path.commonpath(parents))
     return str(builder.hash or "")
 
 
 def fingerprint(files: Sequence[str], folder: str) -> str:
     """`sha256:…` of names (below the folder) and contents; `sha256-sizes:…` of names, sizes and ends of large ones."""
-    sizes = [os.path.getsize(name) for name in files]
+    sizes = [Path(name).stat().st_size for name in files]
     whole = sum(sizes) <= HASHED_WHOLE
     total = hashlib.sha256()
     for name, size in zip(files, sizes, strict=True):
-        total.update(f"{os.path.relpath(os.path.realpath(name), os.path.realpath(folder))}\0{size}\0".encode())
-        with open(name, "rb") as file:
+        total.update(f"{os.path.relpath(name, folder)}\0{size}\0".encode())
+        with Path(name).open("rb") as file:
             if not whole:
                 file.seek(max(0, size - HASHED_TAIL))
             while piece := file.read(1 << 20):

@@ -153,16 +153,10 @@ def _prepared(builder: DatasetBuilder, split: str, shuffle_seed: int) -> Iterato
 def _only(source: Source, split: str, streaming: bool) -> DatasetBuilder:
     """The builder for one split; the text of CSV stays text, so that 007 and 0.10 are what they were."""
     from datasets import Features, Value
-    from datasets.data_files import DataFilesDict, DataFilesList
 
     if not source.files[split]:
         return source.builder
-    builder = copy.copy(source.builder)
-    builder.config = copy.copy(builder.config)
-    builder.info = builder.info.copy()
-    builder.info.splits = None
-    files = [_fetched(name, streaming) for name in source.files[split]]
-    builder.config.data_files = DataFilesDict({split: DataFilesList(files, [()] * len(files))})
+    builder = _twin(source.builder, split, [_fetched(name, streaming) for name in source.files[split]])
     if source.kind == "csv" and builder.config.features is None:
         builder.config.keep_default_na, builder.config.na_values = False, [""]
         names = _csv_columns(builder, split) or ()
@@ -170,15 +164,24 @@ def _only(source: Source, split: str, streaming: bool) -> DatasetBuilder:
     return builder
 
 
-def _csv_columns(builder: DatasetBuilder, split: str) -> tuple[str, ...] | None:
-    """The columns of a split's first file, None where it has no row; read to its end, since only then it is closed."""
+def _twin(builder: DatasetBuilder, split: str, files: Sequence[str]) -> DatasetBuilder:
+    """A builder for these files; `copy.copy` would share its attributes with the first."""
     from datasets.data_files import DataFilesDict, DataFilesList
 
-    builder = copy.copy(builder)
-    builder.config = copy.copy(builder.config)
-    builder.config.nrows = 1
-    builder.config.data_files = DataFilesDict({split: DataFilesList(builder.config.data_files[split][:1], [()])})
-    found = list(builder.as_streaming_dataset(split=split))
+    twin = object.__new__(type(builder))
+    twin.__dict__ = dict(builder.__dict__)
+    twin.config = copy.copy(builder.config)
+    twin.config.data_files = DataFilesDict({split: DataFilesList(list(files), [()] * len(files))})
+    twin.info = builder.info.copy()
+    twin.info.splits = None
+    return twin
+
+
+def _csv_columns(builder: DatasetBuilder, split: str) -> tuple[str, ...] | None:
+    """The columns of a split's first file, None where it has no row; read to its end, since only then it is closed."""
+    first = _twin(builder, split, builder.config.data_files[split][:1])
+    first.config.nrows = 1
+    found = list(first.as_streaming_dataset(split=split))
     return tuple(found[0]) if found else None
 
 

@@ -1,1 +1,1 @@
-"""Looking at runs: what a run's file says in numbers (`summary`), in tables (`tables`), and to read (`reader`)."""
+"""Looking at runs: what a file says in numbers (`counts`, `summary`), in tables (`tables`), to read (`reader`)."""

@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bon_hydra.records import SCORED
-from bon_hydra.report.summary import Run, as_json, rates
+from bon_hydra.report.counts import Run
+from bon_hydra.report.summary import as_json, rates
 from bon_hydra.statistics import binary_rate
 
 PIPE_WIDTH = 100_000

@@ -59,12 +59,8 @@ _FORMULA = re.compile(
     r"\$\$(.{1,2000}?)\$\$|\$([^$\n]{1,2000}?)\$(?!\d)|\\\((.{1,2000}?)\\\)|\\\[(.{1,2000}?)\\\]", re.DOTALL
 )
 _SENTENCE_END = re.compile(r"\n|[.!?;](?=\s|$)|[.!?;](?=[*_\"')\]]+(?:\s|$))")
-
-
 _LONGEST_PHRASE = 2000
 _MATHEMATICS = re.compile(r"[\d\\^=+*/<>|]|^[A-Za-z]$")
-
-
 _WORD = r"(?<![\\A-Za-z])[A-Za-z]{2,}(?![A-Za-z(])"
 _LEADING_WORDS = re.compile(rf"(?:{_WORD}[\s:,]*)+")
 _MOST_LEADING_WORDS = 3
@@ -107,8 +103,9 @@ def _stated_from(text: str, start: int) -> Stated:
         if percent := re.compile(r"\s*\\?%").match(text, end):
             phrase, end = phrase + "%", percent.end()
         return Stated(phrase, end, finished=True)
-    stop = _SENTENCE_END.search(text, start)
-    end = min(stop.start() if stop else len(text), start + _LONGEST_PHRASE)
+    limit = min(len(text), start + _LONGEST_PHRASE)
+    stop = _SENTENCE_END.search(text, start, limit)
+    end = stop.start() if stop else limit
     # "1." at the very end of a cut-off text may have been about to become 1.5
     finished = stop is not None and (stop.group() != "." or stop.end() < len(text))
     return Stated(text[start:end].strip().strip("*_").strip(), end, finished)

@@ -182,7 +182,7 @@ def _die_with(parent: int) -> None:
     """End this process when its parent does, however that ends. (Elsewhere than on Linux the end of stdin does it.)"""
     if sys.platform == "linux":
         set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+        (lambda *a: None)(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
