@@ -32,7 +32,19 @@ setattr(store, "__deepcopy__", lambda _: store)  # noqa: B010 - the class has no
 launch.register_resolvers()
 
 TAKING_A_VALUE = frozenset(
-    "-c --cfg -p --package -cp --config-path -cn --config-name -cd --config-dir --experimental-rerun".split()
+    [
+        "-c",
+        "--cfg",
+        "-p",
+        "--package",
+        "-cp",
+        "--config-path",
+        "-cn",
+        "--config-name",
+        "-cd",
+        "--config-dir",
+        "--experimental-rerun",
+    ]
 )
 """Hydra's flags with a value after them."""
 

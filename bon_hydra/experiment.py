@@ -30,6 +30,7 @@ from rich.console import Console
 
 from bon_hydra import __version__, prompts
 from bon_hydra.limits import Budget, Limits
+from bon_hydra.names import parquet_path
 from bon_hydra.preflight import Prepared
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
@@ -84,7 +85,8 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> int:
 async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str, str]) -> tuple[Path, str, str]:
     """The run itself; returns its parquet file, its status, and why it ended early if it did."""
     config, source = prepared.config, prepared.source
-    parquet = folder / parquet_name(config)
+    parquet = parquet_path(config, folder)
+    parquet.parent.mkdir(parents=True, exist_ok=True)
     store_path = Path(config.output.store) if config.output.store else folder / "store.sqlite"
     halt = Halt()
     started = time.monotonic()
@@ -159,22 +161,6 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
             file.unlink()
     log.info("%s: %s", status, _json(totals))
     return _linked(parquet, folder), status, halt.message
-
-
-def parquet_name(config: Config) -> str:
-    """`output.file` with its names filled in; characters unsafe in a path become `-`."""
-    from bon_hydra.launch import safe
-
-    values = {
-        "experiment": config.experiment_name,
-        "model": config.model.name,
-        "num_candidates": config.num_candidates,
-        "temperature": "default" if config.temperature is None else f"{config.temperature:g}",
-    }
-    name = config.output.file
-    for key, value in values.items():
-        name = name.replace("{" + key + "}", safe(value))
-    return name
 
 
 async def _in_a_thread(queries: Iterator[Query]) -> AsyncIterator[Query]:

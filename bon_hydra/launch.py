@@ -9,11 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +20,16 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from bon_hydra.checks import check
+from bon_hydra.names import dated_folder, experiment_name, override_keys, safe
 from bon_hydra.schema import Config, ConfigError
 
 log = logging.getLogger(__name__)
-
-GROUPS = ("dataset", "prompt", "model", "sampling", "output", "runner", "experiment")
 
 
 def register_resolvers() -> None:
     """What `conf/hydra/default.yaml` calls: `bon_folder` and `bon_safe`."""
     OmegaConf.register_new_resolver("bon_safe", safe, replace=True)
-    OmegaConf.register_new_resolver("bon_folder", _dated, replace=True)
-
-
-def safe(text: Any) -> str:
-    """A text as one part of a path: characters that are unsafe there become `-`."""
-    return re.sub(r"[^\w.,=+-]+", "-", str(text)).strip("-.")[:150] or "run"
-
-
-def _dated(folder: str, name: str | None) -> str:
-    now = datetime.now()
-    return f"{folder}/{now:%Y-%m-%d}/{now:%H-%M-%S}_{safe(name)}"
+    OmegaConf.register_new_resolver("bon_folder", dated_folder, replace=True)
 
 
 def refuse(message: str) -> int:
@@ -79,7 +66,7 @@ class Launch(Callback):
                 folder = str(claim_folder(Path(config.hydra.sweep.dir)))
                 config.hydra.sweep.dir = folder
                 # The jobs compose anew from the overrides, so what they must share goes there too.
-                fixed = [key for key in _keys(config.hydra.overrides.task) if key not in _swept(config)]
+                fixed = [key for key in override_keys(config.hydra.overrides.task) if key not in _swept(config)]
                 config.hydra.overrides.hydra += [f"hydra.sweep.dir={_quoted(folder)}"]
                 if fixed:
                     config.hydra.overrides.hydra += [
@@ -107,17 +94,6 @@ def run_job(composed: DictConfig, hydra: Any) -> int:
         log.exception("the run went wrong")
         traceback.print_exc()
         return 1
-
-
-def experiment_name(config: Config, overrides: Sequence[str], config_name: str, has_experiment: bool) -> str:
-    """The name of a run that was given none: the one after -cn, else quickstart or custom."""
-    if config.experiment_name:
-        return config.experiment_name
-    if config_name != "config":
-        return config_name.removesuffix(".yaml")
-    keys = _keys(overrides)
-    own = has_experiment or any(key in GROUPS or key.startswith(("dataset.", "model.")) for key in keys)
-    return "custom" if own else "quickstart"
 
 
 def config_file(hydra: Any) -> str:
@@ -178,7 +154,7 @@ def _prepare(config: Config, hydra: Any) -> Any:
     overrides = list(hydra.overrides.task)
     has_experiment = OmegaConf.select(hydra, "runtime.choices.experiment") is not None
     config.experiment_name = experiment_name(config, overrides, hydra.job.config_name, has_experiment)
-    keys = _keys(overrides)
+    keys = override_keys(overrides)
     if (
         has_experiment
         and "budget_usd" not in keys
@@ -235,10 +211,6 @@ def _points(config: DictConfig) -> list[DictConfig]:
     loader = GlobalHydra.instance().config_loader()
     batches = BasicSweeper.split_arguments(_parsed(config), max_batch_size=None)
     return [loader.load_sweep_config(config, list(point)) for batch in batches for point in batch]
-
-
-def _keys(overrides: Sequence[str]) -> list[str]:
-    return [override.partition("=")[0].lstrip("+~").partition("@")[0] for override in overrides]
 
 
 def _quoted(text: str) -> str:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from omegaconf import OmegaConf
 
 from bon_hydra import prompts
+from bon_hydra.names import parquet_path
 from bon_hydra.prices import Prices, prices_of
 from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
 from bon_hydra.records import Query
@@ -51,6 +52,7 @@ def prepare(config: Config) -> Prepared:
     _check_verifiers(config.dataset.verifier)
     listed, unreachable = _served(_frozen(config.model))
     config.model.name = config.model.name or _only_model(listed, config.model)
+    _check_file(config)
     prices = prices_of(config.model)
     if config.budget_usd is not None and prices is None:
         raise ConfigError(
@@ -75,7 +77,8 @@ def _first(source: QuerySource) -> Query:
     if first is None:
         read = "; ".join(reason for counts in source.counts.values() for reason in counts.reasons)
         raise ConfigError(
-            f"dataset.path: {source.path} gives no query for {', '.join(source.splits)}" + (f" ({read})" if read else "")
+            f"dataset.path: {source.path} gives no query for {', '.join(source.splits)}"
+            + (f" ({read})" if read else "")
         )
     return first
 
@@ -163,4 +166,14 @@ def _output(config: Config) -> Any:
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise ConfigError(f"output.dir: got {config.output.dir}, and {existing} is not a folder one can write to")
-    return replace(config.output, dir=str(folder), store=_absolute(config.output.store))
+    file = config.output.file
+    if "/" in file:
+        file = str(Path(file).expanduser().absolute())
+    return replace(config.output, dir=str(folder), store=_absolute(config.output.store), file=file)
+
+
+def _check_file(config: Config) -> None:
+    """A file of one's own choice is never overwritten: it holds another run."""
+    path = parquet_path(config, Path(config.output.dir))
+    if "/" in config.output.file and path.exists():
+        raise ConfigError(f"output.file: {path} is there already and holds another run; name another file, or move it")

@@ -35,7 +35,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
 
 def server_processes(path: Path) -> list[int]:
     """The running servers of one weights file; every test has a name of its own for it."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["ps", "-Aww", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
     return [int(line.split()[0]) for line in listing.splitlines() if "embedded_server.py" in line and str(path) in line]
 
 
@@ -84,11 +84,10 @@ def test_is_gone_after_an_exception_with_requests_open(model: Path) -> None:
     """An error inside the context ends the server at once, though it is in the middle of an answer."""
 
     async def fail() -> None:
-        async with embedded_server(model, slots=1) as base_url:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(answer(base_url, max_tokens=2000, ignore_eos=True))
-                await busy(base_url)
-                raise RuntimeError("something else broke")
+        async with embedded_server(model, slots=1) as base_url, asyncio.TaskGroup() as tasks:
+            tasks.create_task(answer(base_url, max_tokens=2000, ignore_eos=True))
+            await busy(base_url)
+            raise RuntimeError("something else broke")
 
     with pytest.raises(ExceptionGroup) as raised:
         asyncio.run(fail())
@@ -114,11 +113,13 @@ asyncio.run(main())
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           env=environment) as parent:  # fmt: skip
-        assert parent.stdout
-        assert parent.stdout.readline().startswith(b"http://127.0.0.1:")
-        assert len(server_processes(model)) == 1
-        parent.send_signal(how)
-        parent.wait(timeout=30)
+        try:
+            assert parent.stdout
+            assert parent.stdout.readline().startswith(b"http://127.0.0.1:")
+            assert len(server_processes(model)) == 1
+        finally:
+            parent.send_signal(how)
+            parent.wait(timeout=30)
     assert eventually(lambda: not server_processes(model))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import select
 import signal
@@ -16,8 +17,10 @@ from typing import Any, TypeVar
 import pytest
 
 from bon_hydra.records import Candidate, Query, Response, Verdict
-from bon_hydra.verifiers import UnknownVerifier
+from bon_hydra.verifiers import VERIFIERS, UnknownVerifier
+from bon_hydra.verifiers.completion import Completion, Task
 from bon_hydra.verifiers.pool import Judges
+from bon_hydra.verifiers.worker import Limits, serve
 
 T = TypeVar("T")
 
@@ -73,7 +76,7 @@ def wait_until_gone(pids: list[int]) -> None:
             watched = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        assert select.select([watched], [], [], 8)[0], f"process {pid} still runs"
+        assert select.select([watched], [], [], 60)[0], f"process {pid} still runs"
         os.close(watched)
 
 
@@ -155,13 +158,39 @@ def test_an_unknown_verifier_is_refused() -> None:
         run(judged("1", "1", verifier="maths"))
 
 
-def test_a_fault_of_a_verifier_is_its_own_and_not_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A verifier whose module is broken is a verifier_error with the fault named; the run goes on."""
-    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+def test_a_worker_that_cannot_start_is_no_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no process to judge in, every answer is a verifier_error with the fault named."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     found, _ = run(judged("1", r"\boxed{1}", None))
     assert verdicts(found) == ["verifier_error", "api_error"]
     assert "did not start" in (found[0].error or "")
+
+
+def judge(completion: Completion, task: Task) -> Verdict:
+    """This module as a verifier: it fails on every other answer, and swells on "much"."""
+    if completion.text == "much":
+        bytearray(1 << 62)
+    if completion.text != task.reference:
+        raise KeyError("a fault of ours")
+    return Verdict("pass")
+
+
+def test_a_fault_of_a_verifier_is_not_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception is a verifier_error that names it, lack of memory a fail that names it; the job goes on."""
+    monkeypatch.setitem(VERIFIERS, "math", __name__)
+    lines: list[dict[str, Any]] = []
+    job = {
+        "judge": "math",
+        "task": {"reference": "1"},
+        "completions": [{"text": "2"}, {"text": "1"}, {"text": "much"}, {"text": "1"}],
+    }
+    serve([json.dumps(job).encode()], lines.append, Limits(cpu_s=5, memory_mb=512))
+    _, error, good, much = lines
+    assert error["verdict"]["verdict"] == "verifier_error"
+    assert "KeyError at test_judges.py" in error["verdict"]["error"]
+    assert (good["verdict"]["verdict"], good["retired"]) == ("pass", False)
+    assert (much["verdict"]["verdict"], much["verdict"]["reason"]) == ("fail", "more than 512 MB of memory")
+    assert much["retired"]
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -223,8 +252,8 @@ def test_queries_are_judged_by_several_workers_at_once() -> None:
     assert run(many()) == [["pass", "fail", "fail"]] * 40
 
 
-def test_a_worker_stays_within_its_memory() -> None:
-    """What needs more memory than allowed fails, named, and leaves the worker able to judge."""
+def test_an_answer_too_large_for_a_worker_fails_alone() -> None:
+    """What needs more memory than allowed fails, named, and the next answer is judged."""
 
     async def swell() -> list[Verdict]:
         async with Judges(1, memory_mb=64) as judges:
@@ -232,7 +261,9 @@ def test_a_worker_stays_within_its_memory() -> None:
             found, _ = await judges.judge(query("42"), candidates(text + r"\boxed{41}", r"\boxed{42}"))
             return found
 
-    assert verdicts(run(swell())) == ["fail", "pass"]
+    large, small = run(swell())
+    assert (large.verdict, small.verdict) == ("fail", "pass")
+    assert "out of memory" in large.reason
 
 
 def test_workers_are_gone_when_the_block_ends() -> None:
@@ -249,15 +280,17 @@ def test_workers_are_gone_when_the_block_ends() -> None:
 
 
 def test_workers_die_with_a_killed_parent() -> None:
-    """Not even SIGKILL of the run leaves a judging process behind, though it is in the middle of an endless answer."""
+    """Not even SIGKILL of the run leaves a process behind, though the judging one cannot read that it ended."""
     script = """
-        import asyncio, os
-        from test_judges import ENDLESS, Judges, candidates, descendants, query
+        import asyncio, os, signal
+        from test_judges import Judges, candidates, descendants, query
         async def main():
-            async with Judges(1, cpu_s=600) as judges:
+            async with Judges(1) as judges:
                 await judges.judge(query("1"), candidates("1"))
-                print(*descendants(os.getpid()), flush=True)
-                await judges.judge(query("1"), candidates(ENDLESS))
+                workers = descendants(os.getpid())
+                os.kill(workers[1], signal.SIGSTOP)
+                print(*workers, flush=True)
+                await judges.judge(query("1"), candidates("1"))
         asyncio.run(main())
     """
     with subprocess.Popen(

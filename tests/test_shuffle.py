@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bon_hydra.queries.json_lines import BLOCK
+from bon_hydra.queries.json_lines import BLOCK, JsonFile
 from bon_hydra.queries.load import DatasetError, open_queries
 from bon_hydra.queries.shuffle import permutation, shuffled
 from bon_hydra.schema import ColumnsConfig, DatasetConfig
@@ -193,10 +194,6 @@ def test_a_shuffled_prefix_of_lines_reads_only_the_blocks_it_needs(tmp_path: Pat
 @given(st.lists(st.integers(0, 3 * BLOCK // 2), min_size=1, max_size=8), st.booleans())
 def test_blocks_hold_every_line_once_wherever_lines_begin(lengths: list[int], last_ends: bool) -> None:
     """Lines longer than a block, on its border or without an end are in exactly one block."""
-    import tempfile
-
-    from bon_hydra.queries.json_lines import JsonFile
-
     texts = [json.dumps({"n": n, "x": "x" * length}) for n, length in enumerate(lengths)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "my.jsonl"
@@ -205,6 +202,21 @@ def test_blocks_hold_every_line_once_wherever_lines_begin(lengths: list[int], la
         blocks = [file.block(index) for index in range(file.block_count())]
         found = [block[i].row for block in blocks for i in range(len(block))]
     assert [row["n"] for row in found if row] == list(range(len(lengths)))
+
+
+@pytest.mark.parametrize("border", [-2, -1, 0, 1, 2])
+def test_a_line_that_begins_at_a_blocks_border_is_in_the_block_of_its_first_byte(tmp_path: Path, border: int) -> None:
+    """The last byte of a block, its end and the first byte of the next are told apart."""
+    lines = [b'{"n": 0, "x": "%s"}\n', b'{"n": 1}\n', b'{"n": 2}\n']
+    lines[0] %= b"x" * (BLOCK + border - len(lines[0]) + 2)
+    assert len(lines[0]) == BLOCK + border
+    path = tmp_path / "my.jsonl"
+    path.write_bytes(b"".join(lines))
+    file = JsonFile(str(path), "my.jsonl")
+    starts = [0, BLOCK + border, BLOCK + border + len(lines[1])]
+    for index in range(2):
+        expected = [(s, line) for s, line in zip(starts, lines, strict=True) if s // BLOCK == index]
+        assert file.block(index).lines == expected
 
 
 def test_a_malformed_line_of_a_shuffled_file_is_named_by_its_byte(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@ r"""HuggingFaceH4/aime_2024 (one split, `train`): 30 problems whose answers are 
     {"id": 60, "problem": "Every morning Aya goes for a $9$-kilometer-long walk and stops at a coffee shop [...]",
      "solution": "$\frac{9}{s} + t = 4$ in hours and $\frac{9}{s+2} + t = 2.4$ in hours. [...] \boxed{204}",
      "answer": "204", "url": "https://artofproblemsolving.com/wiki/[...]", "year": "2024"}
+
+Some copies hold id and answer as numbers.
 """
 
 from __future__ import annotations

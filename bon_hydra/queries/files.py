@@ -169,17 +169,16 @@ def _mistake(dataset: DatasetConfig, path: str, error: Exception) -> ConfigError
         )
     if dataset.data_files and ("Unable to find" in first or "DataFilesNotFoundError" in names):
         missing = re.search(r"Unable to find '([^']+)'", str(error))
-        return ConfigError(
-            f"dataset.data_files: got {dataset.data_files!r}, and there is no data file {missing[1] if missing else path}"
-        )
+        file = missing[1] if missing else f"of that name in {path}"
+        return ConfigError(f"dataset.data_files: got {dataset.data_files!r}, and there is no data file {file}")
     if names & {"DataFilesNotFoundError", "EmptyDatasetError"}:
         return ConfigError(
             f"dataset.path: {dataset.path} holds no data files that can be read (.parquet, .jsonl, .json, .csv, .txt)"
         )
     if names & {"DatasetNotFoundError", "RepositoryNotFoundError", "GatedRepoError"}:
         return ConfigError(
-            f"dataset.path: got {dataset.path!r}, which is no folder here, and no data set on the Hub that you may read "
-            f"({first}). Private and gated ones need a login: hf auth login, or HF_TOKEN in the environment"
+            f"dataset.path: got {dataset.path!r}, which is no folder here, and no data set on the Hub that you may "
+            f"read ({first}). Private and gated ones need a login: hf auth login, or HF_TOKEN in the environment"
         )
     if not local and names & UNREACHABLE:
         reason = "HF_HUB_OFFLINE is set" if "OfflineModeIsEnabled" in names or "OfflineMode" in first else first

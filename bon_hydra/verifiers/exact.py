@@ -13,6 +13,8 @@ def judge(completion: Completion, task: Task) -> Verdict:
     boxed = last_boxed(text)
     if boxed is None and completion.truncated:
         return Verdict("no_answer", "cut off before a final answer")
+    if not text:
+        return Verdict("no_answer", "empty answer")
     answer, way = (text, "text") if boxed is None else (boxed, "boxed")
     reference = (task.reference or "").strip()
     equal = answer == reference

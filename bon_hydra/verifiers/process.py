@@ -17,10 +17,11 @@ import bon_hydra
 
 log = logging.getLogger(__name__)
 
-OUT_OF_CPU = "SIGVTALRM"
+OUT_OF_CPU = "killed by SIGVTALRM"
 """What a child dies of that used up its CPU time without coming back to Python."""
 
 _START_S = 120.0
+_LAST_WORDS_S = 1.0
 _LINE_BYTES = 16 * 2**20
 
 
@@ -69,10 +70,6 @@ class Worker:
             raise
         return worker
 
-    @property
-    def alive(self) -> bool:
-        return self._process.returncode is None
-
     async def ask(self, job: dict[str, Any]) -> None:
         """Send one job; its answers are read with `answer`."""
         assert self._process.stdin is not None
@@ -102,7 +99,7 @@ class Worker:
                         self._child, self._cpu_reported = line["ready"], 0.0
                     if "died" in line:
                         if line["died"] != OUT_OF_CPU:
-                            raise WorkerLost(f"killed by {line['died']}")
+                            raise WorkerLost(line["died"])
                         return {**line, "retired": True}
                     if until in line:
                         self._cpu_reported = line.get("cpu", 0.0)
@@ -125,18 +122,21 @@ class Worker:
             log.debug("verifier worker %d: %s", self._process.pid, self._said[-1])
 
     async def _end(self) -> str:
+        """Of what the process ended, for a reason."""
         code = await self._process.wait()
-        await self._listening
+        await asyncio.wait([self._listening], timeout=_LAST_WORDS_S)
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return f"{how}: {self._said[-1]}" if self._said else how
 
     async def kill(self) -> None:
         """End the process and its child, whatever they are doing."""
-        with contextlib.suppress(ProcessLookupError):
-            if self.alive:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # Where the kernel does not end the child with its parent, the group may outlive its leader.
+            if self._process.returncode is None or sys.platform != "linux":
                 os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
-        await self._listening
+        self._listening.cancel()
+        await asyncio.wait([self._listening])
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -10,7 +10,7 @@ Jobs are lines of JSON on stdin, what comes back are lines of JSON on what was s
     {"reference": name, "task": …}                    {"reference": "read"}, or the limit it met
     {"classes": name, "answers": […]}                 {"classes": […]}, the answers that time allowed for
     (a child starts)                                  {"ready": its process id}
-    (a child dies)                                    {"died": the signal's name}
+    (a child dies)                                    {"died": of what}
 
 Each line but the last two carries `cpu`, the seconds of CPU this child has used so far, and perhaps `retired`: it met
 a limit, ends here, and the rest of its job must be sent again.
@@ -44,6 +44,10 @@ CLASSES_CPU_S = 1.0
 
 _RETIRED = 75
 """Exit code of a child that met a limit."""
+
+_OUT_OF_MEMORY = 76
+"""Exit code of a child whose memory was too small even for its job."""
+
 
 _REPEAT_S = 0.25
 _GRACE_S = 1.0
@@ -182,7 +186,7 @@ def _die_with(parent: int) -> None:
     """End this process when its parent does, however that ends. (Elsewhere than on Linux the end of stdin does it.)"""
     if sys.platform == "linux":
         set_parent_death_signal = 1
-        (lambda *a: None)(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
@@ -194,6 +198,12 @@ def _warm_up() -> None:
     math.same(r"\frac{1}{2}x+(1,2)", r"x/2+\sqrt{1}")
     gc.collect()
     gc.freeze()
+
+
+def _end_of(code: int) -> str:
+    if code == _OUT_OF_MEMORY:
+        return "out of memory"
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def main(cpu_s: float, memory_mb: int, parent: int) -> None:
@@ -218,6 +228,8 @@ def main(cpu_s: float, memory_mb: int, parent: int) -> None:
                 signal.signal(signal.SIGPROF, _alarm)
                 _limit_memory(memory_mb)
                 os._exit(serve(sys.stdin.buffer, write, Limits(cpu_s, memory_mb)))
+            except MemoryError:
+                os._exit(_OUT_OF_MEMORY)
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -228,7 +240,7 @@ def main(cpu_s: float, memory_mb: int, parent: int) -> None:
         if code == 0:
             return
         os.write(results, b"\n")
-        write({"died": signal.Signals(-code).name if code < 0 else f"exit code {code}"})
+        write({"died": _end_of(code)})
         if code != -signal.SIGVTALRM:
             return
 

@@ -1,0 +1,54 @@
+"""What a run, its folder and its file are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bon_hydra.schema import Config
+
+GROUPS = ("dataset", "prompt", "model", "sampling", "output", "runner", "experiment")
+
+
+def safe(text: Any) -> str:
+    """A text as one part of a path: characters that are unsafe there become `-`."""
+    return re.sub(r"[^\w.,=+-]+", "-", str(text)).strip("-.")[:150] or "run"
+
+
+def dated_folder(folder: str, name: str | None) -> str:
+    """`<folder>/2026-11-23/14-05-33_<name>`, of this moment."""
+    now = datetime.now()
+    return f"{folder}/{now:%Y-%m-%d}/{now:%H-%M-%S}_{safe(name)}"
+
+
+def experiment_name(config: Config, overrides: Sequence[str], config_name: str, has_experiment: bool) -> str:
+    """The name a run was given, else the one after -cn, else quickstart or custom."""
+    if config.experiment_name:
+        return config.experiment_name
+    if config_name != "config":
+        return config_name.removesuffix(".yaml")
+    keys = override_keys(overrides)
+    own = has_experiment or any(key in GROUPS or key.startswith(("dataset.", "model.")) for key in keys)
+    return "custom" if own else "quickstart"
+
+
+def override_keys(overrides: Sequence[str]) -> list[str]:
+    """The keys that `key=value`, `+key=value` or `group=option` speak of."""
+    return [override.partition("=")[0].lstrip("+~").partition("@")[0] for override in overrides]
+
+
+def parquet_path(config: Config, folder: Path) -> Path:
+    """Where a run writes its file: `output.file` with its names filled in, in `folder` unless it is a path itself."""
+    values = {
+        "experiment": config.experiment_name,
+        "model": config.model.name,
+        "num_candidates": config.num_candidates,
+        "temperature": "default" if config.temperature is None else f"{config.temperature:g}",
+    }
+    name = config.output.file
+    for key, value in values.items():
+        name = name.replace("{" + key + "}", safe(value))
+    return folder / name
