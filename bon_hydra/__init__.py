@@ -1,3 +1,3 @@
-"""Best-of-N experiments: sample N candidates a query from a language model, verify each, keep them as one parquet file."""
+"""Best-of-N experiments: N candidates a query from a language model, each verified, all kept in one parquet file."""
 
 __version__ = "0.1.0"

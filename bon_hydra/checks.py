@@ -201,15 +201,15 @@ def _check_base_url(url: Any) -> None:
     )
     if "@" in parts.netloc:
         raise ConfigError(
-            "model.base_url: holds credentials (user or password before the @; not shown). Put the key into an environment "
-            "variable and its NAME into model.api_key_env."
+            "model.base_url: holds credentials (user or password before the @; not shown). Put the key into an "
+            "environment variable and its NAME into model.api_key_env."
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"model.base_url: got {url!r}, {wanted}")
     if re.search(r"(?i)(key|token|secret|password)=", parts.query):
         raise ConfigError(
-            "model.base_url: holds what looks like a key in its query (not shown). Put it into an environment variable and its "
-            "NAME into model.api_key_env."
+            "model.base_url: holds what looks like a key in its query (not shown). Put it into an environment "
+            "variable and its NAME into model.api_key_env."
         )
 
 

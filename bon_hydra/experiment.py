@@ -262,12 +262,13 @@ def _say_hello(progress: RunProgress, prepared: Prepared, folder: Path) -> None:
     config = prepared.config
     most = "all" if config.max_queries is None else f"up to {config.max_queries}"
     progress.say(
-        f"{config.experiment_name}: {most} queries of each of {', '.join(prepared.source.splits)} x N={config.num_candidates}, "
-        f"asking {config.model.name} at {config.model.base_url}, {config.concurrency} at once"
+        f"{config.experiment_name}: {most} queries of each of {', '.join(prepared.source.splits)} "
+        f"x N={config.num_candidates}, asking {config.model.name} at {config.model.base_url}, {config.concurrency} at once"
     )
     if prepared.unreachable:
         progress.say(
-            f"warning: {config.model.base_url} does not answer ({prepared.unreachable}); every candidate is in the store already"
+            f"warning: {config.model.base_url} does not answer ({prepared.unreachable}); "
+            "every candidate is in the store already"
         )
     if config.temperature == 0 and config.num_candidates > 1:
         progress.say(

@@ -166,7 +166,8 @@ def _prepare(config: Config, hydra: Any) -> Any:
     prepared = prepare(config)
     if prepared.unreachable and make_plan(prepared).calls:
         raise ConfigError(
-            f"model.base_url: nobody answers at {config.model.base_url} ({prepared.unreachable}). Is the server running?"
+            f"model.base_url: nobody answers at {config.model.base_url} ({prepared.unreachable}). "
+            "Is the server running?"
         )
     return prepared
 

@@ -98,8 +98,9 @@ def _no_header(text: str) -> str | None:
     if not re.search(r"Key 'experiment' not in|full_key: experiment\b|@experiment\.", text):
         return None
     return (
-        "experiment: the experiment's YAML must begin with the line `# @package _global_`, so that its keys override the "
-        "run's own (as in conf/experiment/quickstart.yaml); without it they land below a key `experiment`, which there is not"
+        "experiment: the experiment's YAML must begin with the line `# @package _global_`, so that its keys override "
+        "the run's own (as in conf/experiment/quickstart.yaml); without it they land below a key `experiment`, which "
+        "there is not"
     )
 
 
@@ -111,4 +112,7 @@ def _grammar(text: str) -> str | None:
         return None
     see = re.search(r"LexerNoViableAlt|While parsing|Error parsing override '(?P<override>.*)'", text)
     override = f"{see['override']!r}" if see and see["override"] else "an override"
-    return f"{override} cannot be read as key=value. Text with spaces, commas, = or : needs quotes inside quotes: 'notes=\"What: x, y=1\"'"
+    return (
+        f"{override} cannot be read as key=value. Text with spaces, commas, = or : needs quotes inside quotes: "
+        "'notes=\"What: x, y=1\"'"
+    )

@@ -70,8 +70,8 @@ def as_text(plan: Plan, prepared: Prepared) -> str:
             f"experiment  {config.experiment_name}",
             f"asks        {config.model.name} at {config.model.base_url}",
             f"queries     {sum(plan.splits.values())} ({queries})",
-            f"calls       {sum(plan.splits.values())} queries x N={config.num_candidates} = {plan.candidates} candidates; "
-            f"{plan.reused} are in the store, {plan.calls} to ask for",
+            f"calls       {sum(plan.splits.values())} queries x N={config.num_candidates} = {plan.candidates} candidates"
+            f"; {plan.reused} are in the store, {plan.calls} to ask for",
             f"tokens      at most {plan.prompt_tokens_at_most:,} prompt + "
             + (
                 f"{plan.completion_tokens_at_most:,} completion"

@@ -57,7 +57,8 @@ def prepare(config: Config) -> Prepared:
     if config.budget_usd is not None and prices is None:
         raise ConfigError(
             f"budget_usd: got {config.budget_usd:g}, but the prices of {config.model.name} are not known, so it could "
-            "not be kept. Give them: model.prices.input=… model.prices.output=… (USD per million tokens), or set budget_usd=null."
+            "not be kept. Give them: model.prices.input=… model.prices.output=… (USD per million tokens), or set "
+            "budget_usd=null."
         )
     source = _opened(_frozen(config.dataset), tuple(config.splits) if config.splits else None, config.max_queries)
     pinned = config.dataset.revision if source.revision.startswith("sha256:") else source.revision

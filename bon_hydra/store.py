@@ -32,7 +32,9 @@ CREATE TABLE responses (
     id INTEGER PRIMARY KEY, server INTEGER NOT NULL REFERENCES servers (id), body BLOB NOT NULL, run_id TEXT NOT NULL,
     created_us INTEGER NOT NULL, latency_s REAL NOT NULL, attempts INTEGER NOT NULL, request_id TEXT
 );
-CREATE TABLE candidates (key BLOB NOT NULL, response INTEGER NOT NULL REFERENCES responses (id), choice INTEGER NOT NULL, seed INTEGER);
+CREATE TABLE candidates (
+    key BLOB NOT NULL, response INTEGER NOT NULL REFERENCES responses (id), choice INTEGER NOT NULL, seed INTEGER
+);
 CREATE UNIQUE INDEX candidate_key ON candidates (key);
 PRAGMA application_id = 0x626f6e68;
 PRAGMA user_version = {VERSION};
@@ -122,7 +124,8 @@ class CandidateStore:
 
     def _put(self, keys: Sequence[bytes], new: Stored, identity: str, model: str) -> list[Stored]:
         response = self._connection.execute(
-            "INSERT INTO responses (server, body, run_id, created_us, latency_s, attempts, request_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO responses (server, body, run_id, created_us, latency_s, attempts, request_id) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 self._server(identity, model),
                 self._pack(new.body),

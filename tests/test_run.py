@@ -27,11 +27,10 @@ def test_a_run_leaves_a_dated_folder_with_everything_that_explains_it(tmp_path: 
     """resolved.yaml, one parquet, summary.json, run.log and .hydra; a table on stdout; the key nowhere."""
     with FakeApi(reply=sum_of) as api:
         notes = 'What: "quotes", a = and ${braces}; ünïcode'
+        quoted = "'" + notes.replace("${", "\\${") + "'"
         done = run(
             tmp_path,
-            *asking(
-                api.url, additions(tmp_path), "num_candidates=3", "notes=" + json.dumps(notes.replace("${", "\\${"))
-            ),
+            *asking(api.url, additions(tmp_path), "num_candidates=3", f"notes={quoted}"),
         )
     assert done.returncode == 0, done.stderr
     assert "100.0 %" in done.stdout
