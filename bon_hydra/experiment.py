@@ -36,7 +36,7 @@ from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
 from bon_hydra.report.summary import summarise
-from bon_hydra.report.tables import final_table
+from bon_hydra.report.tables import console, final_table
 from bon_hydra.results import ResultsWriter, RunFields
 from bon_hydra.sampling import Halt, Sampler
 from bon_hydra.saved import resolved_yaml
@@ -77,7 +77,7 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> int:
 
     summary = {"status": status, **summarise(parquet)}
     _write_json(folder / "summary.json", summary)
-    Console().print(final_table(summary))
+    console().print(final_table(summary))
     _say_goodbye(folder, status, message)
     return EXIT_CODES[status]
 
@@ -263,7 +263,8 @@ def _say_hello(progress: RunProgress, prepared: Prepared, folder: Path) -> None:
     most = "all" if config.max_queries is None else f"up to {config.max_queries}"
     progress.say(
         f"{config.experiment_name}: {most} queries of each of {', '.join(prepared.source.splits)} "
-        f"x N={config.num_candidates}, asking {config.model.name} at {config.model.base_url}, {config.concurrency} at once"
+        f"x N={config.num_candidates}, asking {config.model.name} at {config.model.base_url}, "
+        f"{config.concurrency} at once"
     )
     if prepared.unreachable:
         progress.say(
@@ -278,14 +279,14 @@ def _say_hello(progress: RunProgress, prepared: Prepared, folder: Path) -> None:
 
 
 def _say_goodbye(folder: Path, status: str, message: str) -> None:
-    console = Console(stderr=True)
+    terminal = Console(stderr=True)
     if message:
-        console.print(f"{status}: {message}", style="bold red", highlight=False, soft_wrap=True)
+        terminal.print(f"{status}: {message}", style="bold red", highlight=False, soft_wrap=True)
     if status != "complete":
         kept = "What arrived is kept: the same command again asks for the rest only."
-        console.print(kept, highlight=False, soft_wrap=True)
+        terminal.print(kept, highlight=False, soft_wrap=True)
     shown = os.path.relpath(folder) if not os.path.relpath(folder).startswith("..") else str(folder)
-    console.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
+    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
 
 
 def _linked(parquet: Path, folder: Path) -> Path:

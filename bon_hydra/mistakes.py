@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from hydra.errors import OverrideParseException
+
 from bon_hydra.checks import OPEN_MAPS, nearest, suggest_key
 
 WANTS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "a text"}
@@ -14,8 +16,13 @@ WANTS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or f
 
 def explain(error: BaseException) -> str:
     """The message for an exception that Hydra or OmegaConf raised while composing."""
+    if isinstance(error, OverrideParseException):
+        return (
+            f"{error.override}: cannot be read as key=value. Text with spaces, commas, braces, = or : needs quotes inside "
+            "quotes: 'notes=\"What: x, y=1\"'"
+        )
     text = "\n".join(dict.fromkeys(str(e) for e in _chain(error)))
-    for rule in (_no_header, _group_on_saved_run, _unknown_option, _unknown_key, _wrong_type, _grammar):
+    for rule in (_no_header, _group_on_saved_run, _unknown_option, _unknown_key, _wrong_type):
         message = rule(text)
         if message:
             return message
@@ -101,18 +108,4 @@ def _no_header(text: str) -> str | None:
         "experiment: the experiment's YAML must begin with the line `# @package _global_`, so that its keys override "
         "the run's own (as in conf/experiment/quickstart.yaml); without it they land below a key `experiment`, which "
         "there is not"
-    )
-
-
-def _grammar(text: str) -> str | None:
-    found = re.search(
-        r"(?s)(mismatched input|no viable alternative|token recognition error|extraneous input|missing EQUAL).*", text
-    )
-    if not found:
-        return None
-    see = re.search(r"LexerNoViableAlt|While parsing|Error parsing override '(?P<override>.*)'", text)
-    override = f"{see['override']!r}" if see and see["override"] else "an override"
-    return (
-        f"{override} cannot be read as key=value. Text with spaces, commas, = or : needs quotes inside quotes: "
-        "'notes=\"What: x, y=1\"'"
     )

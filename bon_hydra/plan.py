@@ -63,23 +63,20 @@ async def _plan(prepared: Prepared) -> Plan:
 def as_text(plan: Plan, prepared: Prepared) -> str:
     """The plan as lines to read."""
     config = prepared.config
-    queries = " + ".join(f"{count} {split}" for split, count in plan.splits.items())
-    unknown = "unknown" if config.max_tokens else "unbounded (max_tokens is null)"
+    queries = sum(plan.splits.values())
+    by_split = " + ".join(f"{count} {split}" for split, count in plan.splits.items())
+    completion = plan.completion_tokens_at_most
+    answers = "any number of" if completion is None else f"{completion:,}"
+    cost = plan.cost_usd_at_most
+    no_cost = "unbounded: max_tokens is null" if prepared.prices else "unknown: no prices for this model"
     return "\n".join(
         [
             f"experiment  {config.experiment_name}",
             f"asks        {config.model.name} at {config.model.base_url}",
-            f"queries     {sum(plan.splits.values())} ({queries})",
-            f"calls       {sum(plan.splits.values())} queries x N={config.num_candidates} = {plan.candidates} candidates"
-            f"; {plan.reused} are in the store, {plan.calls} to ask for",
-            f"tokens      at most {plan.prompt_tokens_at_most:,} prompt + "
-            + (
-                f"{plan.completion_tokens_at_most:,} completion"
-                if plan.completion_tokens_at_most is not None
-                else unknown
-            ),
-            f"cost        at most {plan.cost_usd_at_most:.2f} USD"
-            if plan.cost_usd_at_most is not None
-            else "cost        unknown: no prices for this model",
+            f"queries     {queries} ({by_split})",
+            f"calls       {queries} queries x N={config.num_candidates} = {plan.candidates} candidates; "
+            f"{plan.reused} are in the store, {plan.calls} to ask for",
+            f"tokens      at most {plan.prompt_tokens_at_most:,} prompt + {answers} completion",
+            "cost        " + (no_cost if cost is None else f"at most {cost:.2f} USD"),
         ]
     )

@@ -297,6 +297,17 @@ def test_show_takes_what_is_asked_for(run: Path, capsys: pytest.CaptureFixture[s
     assert "2 more queries" in err
 
 
+def test_show_finds_a_query_wherever_it_stands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also behind the first rows that are read at once."""
+    monkeypatch.setattr(runs, "BATCH_ROWS", 3)
+    run = write(tmp_path / "run.parquet", [judged(str(n), ["fail", "pass"], text=f"answer {n}") for n in range(9)])
+    _, out, _ = bon(capsys, "show", run, "--query", "id-7", "--verdict", "pass")
+    assert out.count("-- candidate 1: pass") == out.count("-- candidate") == 1
+    assert "answer 7" in out
+
+
 def test_show_says_what_there_is_where_nothing_matches(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The verdicts there are, the splits there are."""
     code, _, err = bon(capsys, "show", run, "--split", "maths")

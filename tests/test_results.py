@@ -213,6 +213,7 @@ def test_what_waits_for_a_late_query_goes_to_disk(tmp_path: Path, monkeypatch: p
     assert os.fstat(waiting._file.fileno()).st_size > 150 * 10_000
     writer.put(0, judged("0", ["pass"]))
     assert waiting._memory == {}
+    assert waiting._memory_bytes == 0
     assert os.fstat(waiting._file.fileno()).st_size == 0
     writer.close({})
     assert [row["query_id"] for row in rows(tmp_path / "run.parquet")] == [f"id-{number}" for number in range(200)]

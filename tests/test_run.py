@@ -10,17 +10,17 @@ import pytest
 from app import SECRET, additions, asking, environment, jsonl, metadata_of, parquets, rows_of, run, start, sum_of
 from fake_api import FakeApi, Faults, Reply
 
-COLUMNS = (
-    "query_id split candidate_idx is_verified is_scored verdict verdict_reason verifier score scorer answer answer_class "
-    "question prompt tools reference source_id source_meta response reasoning tool_calls finish_reason prompt_tokens "
-    "completion_tokens cached_tokens reasoning_tokens cost_usd latency_s reused candidate_id seed attempts error model "
-    "response_model temperature request_id run_id created_at"
-).split()
-METADATA = (
-    "generated_at model num_candidates temperature splits total_records config_file notes config_yaml experiment overrides "
-    "run_id started_at dataset dataset_revision base_url identity status sandbox_level bon_hydra_version git_commit "
-    "packages totals schema_version"
-).split()
+COLUMNS = """
+    query_id split candidate_idx is_verified is_scored verdict verdict_reason verifier score scorer answer answer_class
+    question prompt tools reference source_id source_meta response reasoning tool_calls finish_reason prompt_tokens
+    completion_tokens cached_tokens reasoning_tokens cost_usd latency_s reused candidate_id seed attempts error model
+    response_model temperature request_id run_id created_at
+""".split()
+METADATA = """
+    generated_at model num_candidates temperature splits total_records config_file notes config_yaml experiment
+    overrides run_id started_at dataset dataset_revision base_url identity status sandbox_level bon_hydra_version
+    git_commit packages totals schema_version
+""".split()
 
 
 def test_a_run_leaves_a_dated_folder_with_everything_that_explains_it(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_tools_go_out_and_tool_calls_come_back_judged(tmp_path: Path) -> None:
 
 
 def test_seeds_follow_from_query_and_index_and_no_two_are_equal(tmp_path: Path) -> None:
-    """Candidate i is sent the query's hash plus i; with send_seed=false nothing is sent and the store still tells apart."""
+    """Candidate i is sent the query's hash plus i; with send_seed=false nothing is sent, and draws still differ."""
     with FakeApi(reply=sum_of) as api:
         arguments = asking(api.url, additions(tmp_path, 3), "num_candidates=3", "seed=7")
         assert run(tmp_path, *arguments).returncode == 0

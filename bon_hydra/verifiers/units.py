@@ -28,7 +28,7 @@ for _measured, _units in _MEASURES.items():
             _KNOWN[_name] = _KNOWN[f"{_name}s"] = (_measured, Fraction(_size))
 
 _NOT_UNITS = frozenset(
-    "hundred thousand million billion trillion dozen dozens score half halves third thirds quarter quarters"  # noqa: SIM905
+    "hundred thousand million billion trillion dozen dozens score half halves third thirds quarter quarters"
     " pi sqrt sin cos tan cot sec csc log ln exp mod factorial squared cubed choose infinity inf infty"
     " plus minus times over by or and not to than more less of x if when for base remainder am pm st nd rd th".split()
 )
