@@ -80,12 +80,15 @@ async def embedded_server(weights: Path, *, slots: int = 4, context_per_slot: in
     """Run the weights behind an OpenAI-compatible API and yield its base URL, `http://127.0.0.1:PORT/v1`.
 
     `slots` requests are answered at once, more of them queue; prompt and answer of one share `context_per_slot`
-    tokens. The server is gone when the context is left, however that happens, and when this process dies. Raises
-    ConfigError with the server's own last words where it doesn't start.
+    tokens. SmolLM2 gets a chat template that knows tools, other weights keep their own. The server is gone when the
+    context is left, however that happens, and when this process dies. Raises ConfigError with the server's own last
+    words where it doesn't start.
     """
     script = Path(__file__).with_name("embedded_server.py")
     command = [sys.executable, "-P", str(script), str(weights.absolute())]
     command += ["--slots", str(slots), "--context-per-slot", str(context_per_slot)]
+    if weights.name == WEIGHTS:
+        command.append("--smollm2-template")
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *command,

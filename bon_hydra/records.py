@@ -121,3 +121,12 @@ class Judged:
     candidates: tuple[Candidate, ...]
     verdicts: tuple[Verdict, ...]
     classes: tuple[int | None, ...]
+
+
+METADATA = (
+    *("experiment", "status", "notes", "model", "num_candidates", "temperature", "splits", "total_records"),
+    *("dataset", "dataset_revision", "base_url", "identity", "config_file", "overrides", "started_at", "generated_at"),
+    *("run_id", "totals", "sandbox_level", "bon_hydra_version", "git_commit", "packages", "config_yaml"),
+    "schema_version",
+)
+"""The names in a run file's metadata, in the order tables show them."""

@@ -12,6 +12,8 @@ from bon_hydra.schema import EMBEDDED, Config
 
 CONTEXT = 2048
 """Tokens of prompt and answer together that a slot of the embedded server holds at least."""
+MOST_SLOTS = 8
+"""More answers at once are no faster on one machine; further requests queue in the server."""
 
 
 @asynccontextmanager
@@ -36,7 +38,7 @@ async def client_when_needed(
                         context = max(CONTEXT, 2 * (config.max_tokens or 0))
                         say(f"starting {config.model.name} here …")
                         base_url = await stack.enter_async_context(
-                            embedded_server(path, slots=config.concurrency, context_per_slot=context)
+                            embedded_server(path, slots=min(config.concurrency, MOST_SLOTS), context_per_slot=context)
                         )
                     client = ChatClient(config.model, base_url, config.concurrency)
                     stack.push_async_callback(client.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -41,8 +42,8 @@ def server_processes(path: Path) -> list[int]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """The real weights, under a name that no other test's server has."""
-    link = tmp_path / "weights.gguf"
+    """The real weights, at a path that no other test's server has."""
+    link = tmp_path / embedded.WEIGHTS
     link.symlink_to(weights(None, print))
     return link
 
@@ -78,6 +79,51 @@ def test_answers_a_chat_like_any_other_api(model: Path) -> None:
 
     asyncio.run(chat())
     assert server_processes(model) == []
+
+
+def test_tools_reach_the_model_and_its_calls_come_back_as_calls(model: Path) -> None:
+    """After one example in the chat it calls the tool that is offered, in the API's form, arguments and all."""
+    parameters = {"type": "object", "properties": {"minutes": {"type": "integer"}}, "required": ["minutes"]}
+    tool = {"type": "function", "function": {"name": "set_timer", "parameters": parameters}}
+    messages = [
+        {"role": "user", "content": "Start a timer for 12 minutes."},
+        {
+            "role": "assistant",
+            "content": '<tool_call>\n{"name": "set_timer", "arguments": {"minutes": 12}}\n</tool_call>',
+        },
+        {"role": "user", "content": "Please set a timer for 7 minutes."},
+    ]
+
+    async def call() -> None:
+        async with embedded_server(model, slots=1) as base_url:
+            body = await answer(base_url, messages=messages, tools=[tool], max_tokens=64, temperature=0)
+            function = body["choices"][0]["message"]["tool_calls"][0]["function"]
+            assert (function["name"], json.loads(function["arguments"])) == ("set_timer", {"minutes": 7})
+            assert body["choices"][0]["finish_reason"] == "tool_calls"
+
+    asyncio.run(call())
+
+
+def test_the_template_with_tools_changes_nothing_without_them(model: Path) -> None:
+    """The prompt's text is the one that the weights' own template renders."""
+    chats: list[list[dict[str, str]]] = [
+        [{"role": "user", "content": "Hi"}],
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
+        [{"role": role, "content": role} for role in ("user", "assistant", "user")],
+    ]
+    own = model.with_name("another-name.gguf")
+    own.symlink_to(model)
+
+    async def rendered(path: Path) -> list[str]:
+        async with embedded_server(path, slots=1) as base_url, aiohttp.ClientSession() as session:
+            prompts = []
+            for chat in chats:
+                url = f"{base_url.removesuffix('/v1')}/apply-template"
+                async with session.post(url, json={"messages": chat}) as response:
+                    prompts.append((await response.json())["prompt"])
+            return prompts
+
+    assert asyncio.run(rendered(model)) == asyncio.run(rendered(own))
 
 
 def test_is_gone_after_an_exception_with_requests_open(model: Path) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from bon_hydra.records import SCORED
+from bon_hydra.records import METADATA, SCORED
 from bon_hydra.report.counts import Run
 from bon_hydra.report.summary import as_json, rates
 from bon_hydra.statistics import binary_rate
@@ -105,7 +105,8 @@ def final_table(summary: dict[str, Any]) -> RenderableType:
         ]
         for name, section in sections
     ]
-    return Group(Grid("", header, rows), *(Text(line) for line in _left_out(summary["overall"])))
+    told = [*_left_out(summary["overall"]), *_sample(summary["metadata"])]
+    return Group(Grid("", header, rows), *(Text(line) for line in told))
 
 
 def _left_out(overall: dict[str, Any]) -> list[str]:
@@ -116,6 +117,17 @@ def _left_out(overall: dict[str, Any]) -> list[str]:
     if overall["truncated"]:
         share = percent(overall["truncated"] / overall["candidates"])
         lines.append(f"Cut off at the token limit: {overall['truncated']:,} candidates ({share}).")
+    return lines
+
+
+def _sample(metadata: dict[str, str]) -> list[str]:
+    """How the queries were chosen; a head of a larger set is no sample of it."""
+    sample = json.loads(metadata.get("totals") or "{}").get("sample")
+    if not isinstance(sample, dict):
+        return []
+    lines = ["Queries: " + ", ".join(f"{split} {how}" for split, how in sample.items()) + "."]
+    if "head" in sample.values():
+        lines.append("A head is the first rows of a larger set, no sample of it; dataset.shuffle_seed=0 draws one.")
     return lines
 
 
@@ -130,6 +142,7 @@ def inspect_one(run: Run) -> RenderableType:
     sections = _sections(summary)
     parts: list[RenderableType] = [
         _metadata(run),
+        *(Text(line) for line in _sample(run.metadata)),
         _rates(sections),
         _verdicts(sections),
         _by_index(sections),
@@ -141,7 +154,8 @@ def inspect_one(run: Run) -> RenderableType:
 
 
 def _metadata(run: Run) -> RenderableType:
-    rows = [[key, value] for key, value in run.metadata.items() if key not in TOLD_APART and value]
+    known = [*(key for key in METADATA if key in run.metadata), *(key for key in run.metadata if key not in METADATA)]
+    rows = [[key, run.metadata[key]] for key in known if key not in TOLD_APART and run.metadata[key]]
     rows += [[key, _in_line(run.metadata[key])] for key in ("overrides", "totals") if run.metadata.get(key)]
     parts: list[RenderableType] = [Grid(str(run.path), ["metadata", ""], rows, texts=2)]
     if notes := run.metadata.get("notes", "").strip():
