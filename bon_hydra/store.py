@@ -13,6 +13,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,8 @@ import zstandard
 from bon_hydra.schema import ConfigError
 
 VERSION = 1
+APPLICATION = 0x626F6E68
+"""SQLite's mark of whose file it is: `bonh`."""
 GROUP = 256
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -36,7 +39,7 @@ CREATE TABLE candidates (
     key BLOB NOT NULL, response INTEGER NOT NULL REFERENCES responses (id), choice INTEGER NOT NULL, seed INTEGER
 );
 CREATE UNIQUE INDEX candidate_key ON candidates (key);
-PRAGMA application_id = 0x626f6e68;
+PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
 
@@ -185,11 +188,19 @@ class CandidateStore:
             self._servers.clear()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            if len(group) > 1 and not isinstance(error, sqlite3.OperationalError):
+                for job in group:  # one record's fault, not the file's: the others go in without it
+                    self._transact([job])
+                return
         for loop in {job.loop for job in group}:
             mine = [i for i, job in enumerate(group) if job.loop is loop]
-            loop.call_soon_threadsafe(
-                _answer, [group[i].future for i in mine], failure, [results[i] for i in mine] if failure is None else []
-            )
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits there any more
+                loop.call_soon_threadsafe(
+                    _answer,
+                    [group[i].future for i in mine],
+                    failure,
+                    [results[i] for i in mine] if failure is None else [],
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,31 +222,47 @@ def _answer(futures: list[asyncio.Future[Any]], failure: BaseException | None, r
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    connection = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+        _is_new(connection, path)  # before the journal mode, which is kept in the file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 10000")
         connection.execute("BEGIN IMMEDIATE")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if empty:
+        if _is_new(connection, path):
             for statement in TABLES.split(";"):
                 connection.execute(statement)
-            version = VERSION
         connection.execute("COMMIT")
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, ConfigError) as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(
             f"output.store: {path} can't be used as the candidate store ({error}). It was left as it is."
         ) from error
-    if version != VERSION:
-        connection.close()
-        newer = (
-            "was written by a newer bon_hydra; update it"
-            if version > VERSION
-            else "is not a candidate store of bon_hydra"
-        )
-        raise ConfigError(f"output.store: {path} {newer}, or name another file. It was left as it is.")
     return connection
+
+
+def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is empty still; a ConfigError where it is anything but a store of this version."""
+    # One statement, so that a process that makes the tables in this moment has made all of them or none.
+    application, version, tables = connection.execute(
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), "
+        "(SELECT count(*) FROM sqlite_master)"
+    ).fetchone()
+    if (application, version, tables) == (0, 0, 0):
+        return True
+    if application != APPLICATION:
+        raise ConfigError(
+            f"output.store: {path} is not a candidate store of bon_hydra; name another file. It was left as it is."
+        )
+    if version != VERSION:
+        raise ConfigError(
+            f"output.store: {path} was written by a newer bon_hydra (store version {version}, this one reads "
+            f"{VERSION}); update it, or name another file. It was left as it is."
+        )
+    return False
