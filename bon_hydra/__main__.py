@@ -54,8 +54,10 @@ exit_codes: list[int] = []
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def app(composed: DictConfig) -> None:
-    """One job: run it and remember how it ended. A failing job of a sweep does not stop the others."""
+    """One job: run it and remember how it ended. A failing job of a sweep does not stop the others; Ctrl-C does."""
     exit_codes.append(launch.run_job(composed, HydraConfig.get()))
+    if exit_codes[-1] == 130:
+        raise KeyboardInterrupt
 
 
 def flags_first(arguments: list[str]) -> list[str]:
@@ -78,6 +80,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, so that the message is ours
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (HydraException, OmegaConfBaseException, ConfigError) as error:
         if given == "1":
             raise

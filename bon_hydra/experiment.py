@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -143,6 +144,7 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
                     halt.now("failed", str(error))
                 progress.expect(asked * config.num_candidates)
             watching.cancel()
+            _show(progress, writer, sampler)
 
         status = halt.status or ("partial" if sampler.tally.missing else "complete")
         tally = sampler.tally
@@ -199,10 +201,14 @@ def _stopping_on_signals(halt: Halt, sampler: Sampler, progress: RunProgress) ->
 async def _watch(progress: RunProgress, writer: ResultsWriter, sampler: Sampler) -> None:
     """Keeps the display up to date until it is cancelled."""
     while True:
-        tally = writer.tally
-        retries = f"{sampler.tally.failed_attempts} failed attempts" if sampler.tally.failed_attempts else ""
-        progress.show(tally.candidates, tally.scored, tally.verified, sampler.tally.cost(), retries)
+        _show(progress, writer, sampler)
         await asyncio.sleep(0.2)
+
+
+def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler) -> None:
+    tally, failed = writer.tally, sampler.tally.failed_attempts
+    extra = f"{failed} failed attempts" if failed else ""
+    progress.show(tally.candidates, tally.scored, tally.verified, sampler.tally.cost(), extra)
 
 
 def _expected(config: Config, splits: int) -> int | None:
@@ -285,7 +291,8 @@ def _say_goodbye(folder: Path, status: str, message: str) -> None:
     if status != "complete":
         kept = "What arrived is kept: the same command again asks for the rest only."
         terminal.print(kept, highlight=False, soft_wrap=True)
-    shown = os.path.relpath(folder) if not os.path.relpath(folder).startswith("..") else str(folder)
+    relative = os.path.relpath(folder)
+    shown = shlex.quote(str(folder) if relative.startswith("..") else relative)
     terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
 
 

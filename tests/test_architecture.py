@@ -1,0 +1,70 @@
+"""The house's plan holds: imports point one way, and each library has one room."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "bon_hydra"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+}
+ROOMS = {
+    "openai": {"client"},
+    "httpx2": {"client"},
+    "aiolimiter": {"limits"},
+    "sqlite3": {"store"},
+    "tenacity": {"sampling"},
+    "datasets": {"queries"},
+    "math_verify": {"verifiers"},
+    "xllamacpp": {"embedded_server"},
+    "genai_prices": {"prices"},
+    "jinja2": {"prompts"},
+    "hydra": {"__main__", "launch", "mistakes"},
+    "typer": {"cli"},
+    "pyarrow": {"results", "runs", "report", "queries"},
+}
+"""Who may import what."""
+
+
+def imported(path: Path) -> set[str]:
+    """The names of modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def own(path: Path) -> set[str]:
+    return {name for name in imported(path) if name in MODULES and name != "bon_hydra"}
+
+
+def test_imports_form_no_circle() -> None:
+    """Lazy imports count too."""
+    order = list(TopologicalSorter({name: own(path) for name, path in MODULES.items()}).static_order())
+    assert order.index("bon_hydra.records") < order.index("bon_hydra.experiment") < order.index("bon_hydra.__main__")
+
+
+@pytest.mark.parametrize("name", ["records", "schema", "statistics", "limits"])
+def test_what_everybody_builds_on_imports_nothing_of_the_project(name: str) -> None:
+    """They can be read alone."""
+    assert own(PACKAGE / f"{name}.py") == set()
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_each_library_is_known_by_its_room_alone(library: str) -> None:
+    """A change of library is then a change of one module."""
+    users = {
+        name.removeprefix("bon_hydra.").split(".")[0]
+        for name, path in MODULES.items()
+        if any(found.split(".")[0] == library for found in imported(path))
+    }
+    assert users <= ROOMS[library]
+    assert users

@@ -1,0 +1,31 @@
+"""The README's first command on the real model: SmolLM2 behind llama.cpp's server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from app import metadata_of, parquets, rows_of, run
+
+
+def test_the_command_without_arguments_finds_right_answers_and_more_of_them_in_four(tmp_path: Path) -> None:
+    """Math pass@1 lies between 0.1 and 0.7 and pass@4 visibly above; a rerun starts no server and asks nothing."""
+    done = run(tmp_path, OPENAI_API_KEY="")
+    assert done.returncode == 0, done.stderr
+    (parquet,) = parquets(tmp_path)
+    assert parquet.name == "quickstart_SmolLM2-135M-Instruct_n4_t0.7.parquet"
+    summary = json.loads((parquet.parent / "summary.json").read_text())
+    pass_at = summary["splits"]["math"]["pass_at_k"]
+    assert 0.1 <= pass_at["1"]["estimate"] <= 0.7
+    assert pass_at["4"]["estimate"] >= pass_at["1"]["estimate"] + 0.1
+    rows, metadata = rows_of(parquet), metadata_of(parquet)
+    assert {row["split"] for row in rows} == set(metadata["splits"].split(","))
+    assert metadata["identity"].startswith("sha256:b179c952")
+    assert all(row["cost_usd"] == 0.0 and row["completion_tokens"] > 0 for row in rows)
+    assert not [row for row in rows if row["verdict"] in ("api_error", "verifier_error")]
+    again = run(tmp_path, OPENAI_API_KEY="", PATH="/nowhere")
+    assert again.returncode == 0, again.stderr
+    assert "starting" not in again.stderr
+    same = pq.read_table(parquets(tmp_path)[1], columns=["candidate_id", "response", "verdict"])
+    assert same == pq.read_table(parquet, columns=["candidate_id", "response", "verdict"])
