@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ from bon_hydra.report.tables import console, final_table
 from bon_hydra.results import ResultsWriter, RunFields
 from bon_hydra.sampling import Halt, Sampler
 from bon_hydra.saved import resolved_yaml
-from bon_hydra.schema import Config
+from bon_hydra.schema import Config, ConfigError
 from bon_hydra.server import client_when_needed
 from bon_hydra.store import CandidateStore
 from bon_hydra.verifiers.pool import Judges
@@ -74,7 +74,8 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> int:
     )
     metadata = _metadata(prepared, origin, run_id, started_at, resolved)
 
-    parquet, status, message = asyncio.run(_run(prepared, folder, run_id, metadata))
+    with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
+        parquet, status, message = loop.run(_run(prepared, folder, run_id, metadata))
 
     summary = {"status": status, **summarise(parquet)}
     _write_json(folder / "summary.json", summary)
@@ -127,6 +128,8 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
                         verdicts, classes = await judges.judge(query, candidates)
                         judged = Judged(query, _json(messages), tuple(candidates), tuple(verdicts), tuple(classes))
                         await asyncio.get_running_loop().run_in_executor(writing, writer.put, order, judged)
+                except ConfigError as error:  # a template that fits the first row need not fit every row
+                    halt.now("failed", str(error))
                 finally:
                     window.release()
 
@@ -163,6 +166,14 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
             file.unlink()
     log.info("%s: %s", status, _json(totals))
     return _linked(parquet, folder), status, halt.message
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return None
+    return uvloop.new_event_loop
 
 
 async def _in_a_thread(queries: Iterator[Query]) -> AsyncIterator[Query]:

@@ -408,3 +408,18 @@ def test_nothing_runs_on_after_the_parent_was_killed(tmp_path: Path) -> None:
         assert run(tmp_path, *arguments).returncode == 0
         assert api.choices <= 240 + 4
         assert bought < 240
+
+
+def test_a_template_that_does_not_fit_a_later_row_stops_the_run_with_what_there_is(tmp_path: Path) -> None:
+    """One message that names the template and the columns; no traceback, nothing lost."""
+    rows = [
+        {"question": "What is 1+2?", "answer": "#### 3", "hint": "add"},
+        {"question": "What is 2+2?", "answer": "#### 4"},
+    ]
+    with FakeApi(reply=sum_of) as api:
+        template = "prompt.template='{{ question }} {{ hint }}'"
+        done = run(tmp_path, *asking(api.url, jsonl(tmp_path / "rows.jsonl", rows), "concurrency=1", template))
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "'hint' is undefined" in done.stderr
+    assert metadata_of(parquets(tmp_path)[0])["status"] == "failed"
