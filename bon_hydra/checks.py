@@ -115,7 +115,8 @@ def _refuse_unknown(node: Any, known: set[str], prefix: str) -> None:
     for name, value in node.items():
         key = f"{prefix}{name}"
         if key not in known:
-            raise ConfigError(f"{key}: unknown key (got {key}={value!r}){suggest_key(key)} Known keys: --help")
+            got = "a value that is not shown" if re.search(r"(?i)key|token|secret|password", name) else repr(value)
+            raise ConfigError(f"{key}: unknown key (got {got}){suggest_key(key)} Known keys: --help")
         if key not in OPEN_MAPS:
             _refuse_unknown(value, known, key + ".")
 
@@ -196,16 +197,15 @@ def _check_base_url(url: Any) -> None:
     wanted = "wanted an address such as http://localhost:8000/v1"
     if not isinstance(url, str):
         raise ConfigError(f"model.base_url: got {url!r}, {wanted}")
-    parts = _split_url(
-        url, lambda why: ConfigError(f"model.base_url: got {url!r}, which is no address ({why}); {wanted}")
-    )
+    got = "something with an @ (not shown, it may hold credentials)" if "@" in url else repr(url)
+    parts = _split_url(url, lambda why: ConfigError(f"model.base_url: got {got}, which is no address{why}; {wanted}"))
     if "@" in parts.netloc:
         raise ConfigError(
             "model.base_url: holds credentials (user or password before the @; not shown). Put the key into an "
             "environment variable and its NAME into model.api_key_env."
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"model.base_url: got {url!r}, {wanted}")
+        raise ConfigError(f"model.base_url: got {got}, {wanted}")
     if re.search(r"(?i)(key|token|secret|password)=", parts.query):
         raise ConfigError(
             "model.base_url: holds what looks like a key in its query (not shown). Put it into an environment "
@@ -218,5 +218,5 @@ def _split_url(url: str, wrong: Callable[[str], ConfigError]) -> Any:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise wrong(str(error)) from None
+        raise wrong("" if "@" in url else f" ({error})") from None  # the error may quote what is not to be shown
     return parts

@@ -6,6 +6,8 @@ candidates are needed.
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import time
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
 
 RETRYABLE = frozenset({408, 409, 425, 429})
-STOPPING = frozenset({401, 403, 404})
+STOPPING = frozenset({401, 402, 403, 404, 405})
 CONNECT_S = 10.0
 
 
@@ -53,7 +55,7 @@ def api_key(model: ModelConfig) -> str | None:
     """The key from the environment, None where the model wants none.
 
     Raises:
-        ConfigError: the variable that should hold it is empty or not set.
+        ConfigError: the variable that should hold it is empty, not set, or holds what cannot be a key.
     """
     if model.api_key_env is None:
         return None
@@ -62,6 +64,11 @@ def api_key(model: ModelConfig) -> str | None:
         raise ConfigError(
             f"model.api_key_env: the environment variable {model.api_key_env} is not set. "
             f"Set it to your key (export {model.api_key_env}=…), or choose a model that needs none."
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(
+            f"model.api_key_env: the environment variable {model.api_key_env} holds characters that no key has "
+            "(a line break or a typographic quote, say; not shown). Set it to your key anew."
         )
     return key
 
@@ -89,7 +96,7 @@ class ChatClient:
     """Sends chat completions to one endpoint. Build it inside a running event loop."""
 
     def __init__(self, model: ModelConfig, base_url: str, concurrency: int) -> None:
-        self._secret = api_key(model)
+        self._secret, self._timeout_s = api_key(model), model.timeout_s
         timeout = httpx2.Timeout(model.timeout_s, connect=min(model.timeout_s, 30.0))
         limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._client = openai.AsyncOpenAI(
@@ -108,17 +115,25 @@ class ChatClient:
         """
         started = time.monotonic()
         try:
-            http = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
+            async with asyncio.timeout(self._timeout_s):  # httpx's own is for each piece of a body
+                http = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
+        except TimeoutError as error:
+            raise RequestFailed("retry", f"no answer within {self._timeout_s:.0f} s") from error
         except openai.APIStatusError as error:
             raise self._refusal(error) from error
-        except openai.APITimeoutError as error:
-            raise RequestFailed("retry", f"no answer within {time.monotonic() - started:.0f} s") from error
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            cause = error.__cause__ or error
-            raise RequestFailed("retry", f"connection failed: {type(cause).__name__} {cause}".strip()) from error
+            causes = _causes(error)
+            # The transport calls a refused or dropped connection a timeout too; only its cause tells them apart.
+            if any(isinstance(cause, TimeoutError) for cause in causes):
+                raise RequestFailed("retry", f"no answer within {time.monotonic() - started:.0f} s") from error
+            first = f"{type(causes[-1]).__name__} {causes[-1]}".strip()
+            raise RequestFailed("retry", f"connection failed: {first}") from error
+        except UnicodeEncodeError as error:
+            # Half a surrogate pair in a row's text: no server can be sent that.
+            raise RequestFailed("refused", f"the prompt cannot be sent as UTF-8: {error.reason}") from error
         return Reply(
             body=http.content,
-            choices=_count_choices(http.content),
+            choices=self._choices(http.content),
             request_id=http.headers.get("x-request-id"),
             latency_s=time.monotonic() - started,
             created_at=datetime.now(UTC),
@@ -127,9 +142,8 @@ class ChatClient:
     def _refusal(self, error: openai.APIStatusError) -> RequestFailed:
         status = error.status_code
         request_id = error.response.headers.get("x-request-id")
-        message = f"HTTP {status}: {_error_text(error)}" + (f" (request {request_id})" if request_id else "")
-        if self._secret:
-            message = message.replace(self._secret, "[key]")
+        message = self._without_key(_error_text(error))[:2000]
+        message = f"HTTP {status}: {message}" + self._without_key(f" (request {request_id})" if request_id else "")
         quota = "insufficient_quota" in message or "exceeded your current quota" in message
         if status in STOPPING or (status == 429 and quota):
             return RequestFailed("stop", message, status)
@@ -137,9 +151,35 @@ class ChatClient:
             return RequestFailed("retry", message, status, _retry_after(error.response.headers.get("retry-after")))
         return RequestFailed("refused", message, status)
 
+    def _choices(self, body: bytes) -> int:
+        try:
+            choices = _parsed(body)["choices"]
+            if isinstance(choices, list) and choices and all(isinstance(c["message"], dict) for c in choices):
+                if any(c.get("finish_reason") == "error" for c in choices):
+                    raise RequestFailed("retry", "the server says that it failed in the middle of the answer")
+                return len(choices)
+        except (ValueError, KeyError, TypeError):
+            start = self._without_key(body.decode(errors="replace"))[:80]
+            raise RequestFailed("retry", f"malformed body: {start!r}") from None
+        raise RequestFailed("retry", "an answer with no choices")
+
+    def _without_key(self, text: str) -> str:
+        """The text without the key that a server may echo; done before a text is cut, which could leave half of it."""
+        return text.replace(self._secret, "[key]") if self._secret else text
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error and what led to it, down to the first cause."""
+    found: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in found:
+        found.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return found
 
 
 def _error_text(error: openai.APIStatusError) -> str:
@@ -149,32 +189,21 @@ def _error_text(error: openai.APIStatusError) -> str:
         if isinstance(inner, dict) and inner.get("message"):
             code = inner.get("code")
             return f"{inner['message']}" + (f" [{code}]" if code else "")
-    return " ".join(str(body or error.message).split())[:500]
+    return " ".join(str(body or error.message).split())
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from seconds or an HTTP date; None where the header says neither."""
+    """Seconds to wait, from seconds or an HTTP date; None where the header says neither or the moment has passed."""
     if not header:
         return None
     try:
-        return max(0.0, float(header))
+        seconds = float(header)
     except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def _count_choices(body: bytes) -> int:
-    try:
-        parsed = orjson.loads(body)
-        choices = parsed["choices"]
-        if isinstance(choices, list) and choices and all(isinstance(c["message"], dict) for c in choices):
-            return len(choices)
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise RequestFailed("retry", f"malformed body: {body[:80].decode(errors='replace')!r}") from None
-    raise RequestFailed("retry", "an answer with no choices")
+        try:
+            seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return seconds if seconds > 0 else None
 
 
 def read_choice(stored: Stored) -> Response:
@@ -184,7 +213,7 @@ def read_choice(stored: Stored) -> Response:
     completion and reasoning tokens are split by text length so that their sums are exact.
     Tokens are None where the server said nothing.
     """
-    parsed = orjson.loads(stored.body)
+    parsed = _parsed(stored.body)
     choices = parsed["choices"]
     chosen = choices[stored.choice]
     message = chosen["message"]
@@ -197,7 +226,7 @@ def read_choice(stored: Stored) -> Response:
     return Response(
         text=refusal if refusal and not content else None if content is None else _text(content),
         refused=bool(refusal and not content),
-        reasoning=_optional_text(message.get("reasoning") or message.get("reasoning_content")),
+        reasoning=_optional_text(message.get("reasoning")) or _optional_text(message.get("reasoning_content")),
         tool_calls=orjson.dumps(calls).decode() if calls else None,
         finish_reason=_optional_text(chosen.get("finish_reason")),
         prompt_tokens=_first(_count(usage, "prompt_tokens"), first),
@@ -216,10 +245,18 @@ def read_choice(stored: Stored) -> Response:
     )
 
 
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:  # the standard parser takes half of a surrogate pair, which models do send
+        return json.loads(body)
+
+
 def _text(content: Any) -> str:
     """Some servers send a list of parts in place of a text."""
     if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        texts = (part.get("text") if isinstance(part, dict) else part for part in content)
+        return "".join(text for text in texts if isinstance(text, str))
     return str(content)
 
 
@@ -229,7 +266,7 @@ def _optional_text(value: Any) -> str | None:
 
 def _count(usage: Any, name: str) -> int | None:
     value = usage.get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if type(value) is int and value >= 0 else None
 
 
 def _first(total: int | None, first: bool) -> int | None:

@@ -29,6 +29,7 @@ class Limits:
         self._requests = AsyncLimiter(1, 60 / requests_per_minute) if requests_per_minute else None
         self._tokens = AsyncLimiter(1, 1 / QUANTA_PER_SECOND) if tokens_per_minute else None
         self._quantum = (tokens_per_minute or 0) / 60 / QUANTA_PER_SECOND
+        self._owed = 0.0  # tokens that were let through and do not fill a quantum yet; always less than one
         self._order = asyncio.Lock()
 
     @asynccontextmanager
@@ -40,7 +41,9 @@ class Limits:
                     if self._requests:
                         await self._requests.acquire()
                     if self._tokens:
-                        for _ in range(max(1, round(tokens / self._quantum))):
+                        self._owed += tokens
+                        while self._owed >= self._quantum:
+                            self._owed -= self._quantum
                             await self._tokens.acquire()
             yield
 

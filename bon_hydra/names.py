@@ -15,7 +15,7 @@ GROUPS = ("dataset", "prompt", "model", "sampling", "output", "runner", "experim
 
 def safe(text: Any) -> str:
     """A text as one part of a path: characters that are unsafe there become `-`."""
-    return re.sub(r"[^\w.,=+-]+", "-", str(text)).strip("-.")[:150] or "run"
+    return re.sub(r"[^\w.,=+-]+", "-", str(text)).strip("-.")[:80] or "run"
 
 
 def dated_folder(folder: str, name: str | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bon_hydra import prompts
 from bon_hydra.preflight import Prepared
-from bon_hydra.sampling import candidate_keys, prompt_bytes
+from bon_hydra.sampling import OVERHEAD_TOKENS, candidate_keys, prompt_bytes
 from bon_hydra.store import CandidateStore
 
 
@@ -21,7 +21,7 @@ class Plan:
     candidates: int
     reused: int
     prompt_tokens_at_most: int
-    """Of the requests that are to be sent: no token is shorter than a byte."""
+    """Of the requests that are to be sent, as a budget reserves them: no token is shorter than a byte."""
     completion_tokens_at_most: int | None
     cost_usd_at_most: float | None
 
@@ -51,7 +51,7 @@ async def _plan(prepared: Prepared) -> Plan:
             if store:
                 there = await store.count(candidate_keys(config, prepared.identity, messages, query.tools))
             reused += there
-            prompt_tokens += prompt_bytes(messages, query.tools) * (config.num_candidates - there)
+            prompt_tokens += (prompt_bytes(messages, query.tools) + OVERHEAD_TOKENS) * (config.num_candidates - there)
     finally:
         if store:
             store.close()

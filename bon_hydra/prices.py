@@ -21,9 +21,9 @@ class Prices:
     cached_input: float
 
     def cost(self, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> float:
-        """USD; `prompt_tokens` include the cached ones."""
+        """USD, never below 0; `prompt_tokens` include the cached ones."""
         return (
-            (prompt_tokens - cached_tokens) * self.input
+            max(0, prompt_tokens - cached_tokens) * self.input
             + cached_tokens * self.cached_input
             + completion_tokens * self.output
         ) / 1e6

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import SandboxedEnvironment
 
 from bon_hydra.records import Message, Query
@@ -69,10 +69,11 @@ def _fill(template: str, query: Query) -> str:
         return _compiled(template).render(
             {**query.row, "question": question, "split": query.split, "verifier": query.verifier}
         )
-    except TemplateError as error:
+    except Exception as error:  # a template may divide by zero or add a text to a number as well
         columns = ", ".join(sorted({"question", "split", "verifier", *query.row}))
         raise ConfigError(
-            f"prompt.template: {error} (the template is {template!r}; a query of split {query.split} has {columns})"
+            f"prompt.template: {type(error).__name__}: {error} (the template is {template!r}; "
+            f"a query of split {query.split} has {columns})"
         ) from error
 
 

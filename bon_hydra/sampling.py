@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 KEY_VERSION = 1
 OVERHEAD_TOKENS = 200
 """What a chat template adds to a prompt, at the most."""
+LONGEST_WAIT_S = 3600.0
+"""A server that asks for more patience than this is asked again all the same."""
 BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
 SENT = ("temperature", "top_p", "reasoning_effort", "stop")
 """Sampling keys that go out under their own names; null is not sent."""
@@ -102,7 +104,9 @@ def candidate_keys(
 ) -> list[bytes]:
     """The store's keys of candidates 0 … N-1, 16 bytes each."""
     sampling = {name: getattr(config, name) for name in (*SENT, "max_tokens", "seed")}
-    determines = [KEY_VERSION, identity, config.model.name, messages, tools, sampling, config.model.extra_body]
+    # A map's keys are texts on the wire, and sorting them needs that here too (`logit_bias: {50256: -100}`).
+    extra_body = json.loads(json.dumps(config.model.extra_body, default=str))
+    determines = [KEY_VERSION, identity, config.model.name, messages, tools, sampling, extra_body]
     text = json.dumps(determines, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
     base = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return [hashlib.sha256(base + index.to_bytes(4, "big")).digest()[:16] for index in range(config.num_candidates)]
@@ -140,7 +144,6 @@ class Sampler:
         """The query's candidates in order of index; shorter than N only when the run is halting."""
         keys = candidate_keys(self._config, self._identity, messages, query.tools)
         stored = await self._store.get(keys)
-        seeds = self._seeds(query)
         seeds, body = self._seeds(query), self._body(query, messages)
         tokens = prompt_bytes(messages, query.tools) + (self._config.max_tokens or 0)
         candidates: list[Candidate | None] = [
@@ -180,18 +183,22 @@ class Sampler:
                     raise NotAsked
                 attempts += 1
                 self.tally.requests += 1
+                field = self._max_tokens_field
                 try:
                     reply = await client.complete({**body, **self._sent(sent)})
                 except RequestFailed as error:
                     self.tally.failed_attempts += 1
-                    if error.status is not None:
-                        billed(0.0)  # an error that the server told is not billed; silence may be
-                    raise self._explained(error) from error
+                    if error.status is not None or error.kind == "refused":
+                        billed(0.0)  # what the server refused is not billed; silence may be
+                    raise self._explained(error, field) from error
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
                 new = Stored(
                     reply.body, 0, sent, self._run_id, reply.created_at, reply.latency_s, attempts, reply.request_id
                 )
-                billed(cost_of(read_choice(new), self._prices))
+                arrived = read_choice(new)
+                cost = cost_of(arrived, self._prices)
+                billed(cost)
+                self.tally.pay(arrived, cost)
                 return (await self._store.put([key], new, self._identity, self._model))[0]
 
         try:
@@ -216,12 +223,7 @@ class Sampler:
             self.tally.missing += error.kind != "refused"
             self.tally.refused += error.kind == "refused"
             return Candidate(index, key.hex(), None, str(error), attempts, final=error.kind == "refused")
-        if kept.run_id == self._run_id:
-            candidate = self._candidate(index, key, kept, reused=False)
-            assert candidate.response is not None
-            self.tally.pay(candidate.response, candidate.cost_usd)
-            return candidate
-        return self._known(index, key, kept)  # another run stored its answer first: both files hold that one
+        return self._known(index, key, kept)  # where another run stored its answer first, both files hold that one
 
     async def _retrying(self, index: int, once: Callable[[], Awaitable[Stored]]) -> Stored:
         """`once` until it succeeds, fails for good, or the retries are used up; sleeps outside the slot."""
@@ -250,12 +252,15 @@ class Sampler:
         limits = {self._max_tokens_field: self._config.max_tokens, "seed": seed}
         return {name: value for name, value in limits.items() if value is not None}
 
-    def _explained(self, error: RequestFailed) -> RequestFailed:
-        """A 400 that names one of our own parameters concerns every request, not this one alone."""
+    def _explained(self, error: RequestFailed, field: str) -> RequestFailed:
+        """A 400 that names one of our own parameters concerns every request, not this one alone.
+
+        `field` is the one that carried max_tokens when this request was sent: others may have renamed it since.
+        """
         if error.status != 400:
             return error
         message = str(error)
-        other = "max_tokens" if self._max_tokens_field == "max_completion_tokens" else "max_completion_tokens"
+        other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
         if (
             self._config.model.max_tokens_field == "auto"
             and re.search(rf"\b{other}\b", message)
@@ -321,7 +326,7 @@ def _pause(state: RetryCallState) -> float:
     asked = error.retry_after_s if isinstance(error, RequestFailed) else None
     if asked == 0:
         return 0.0
-    return min(60.0, (asked or 0.0)) + min(60.0, BACKOFF(state))
+    return min(LONGEST_WAIT_S, asked or 0.0) + min(60.0, BACKOFF(state))
 
 
 def _told(state: RetryCallState) -> tuple[int, float, BaseException | None]:
