@@ -158,7 +158,7 @@ class ChatClient:
                 if any(c.get("finish_reason") == "error" for c in choices):
                     raise RequestFailed("retry", "the server says that it failed in the middle of the answer")
                 return len(choices)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             start = self._without_key(body.decode(errors="replace"))[:80]
             raise RequestFailed("retry", f"malformed body: {start!r}") from None
         raise RequestFailed("retry", "an answer with no choices")
