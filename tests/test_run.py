@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from app import SECRET, additions, asking, environment, jsonl, metadata_of, parquets, rows_of, run, start, sum_of
-from fake_api import FakeApi, Faults, Reply
+from fake_api import FakeApi, Faults, Raw, Reply
 
 COLUMNS = """
     query_id split candidate_idx is_verified is_scored verdict verdict_reason verifier score scorer answer answer_class
@@ -423,3 +423,15 @@ def test_a_template_that_does_not_fit_a_later_row_stops_the_run_with_what_there_
     assert "Traceback" not in done.stderr
     assert "'hint' is undefined" in done.stderr
     assert metadata_of(parquets(tmp_path)[0])["status"] == "failed"
+
+
+def test_a_refusal_is_no_answer_and_never_judged_as_one(tmp_path: Path) -> None:
+    """The refusal's text is kept, whatever it says."""
+    message = {"role": "assistant", "content": None, "refusal": "I will not say \\boxed{2}."}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    body = json.dumps({"id": "x", "object": "chat.completion", "model": "fake-model", "choices": [choice]}).encode()
+    with FakeApi(faults=lambda _: Raw(200, body)) as api:
+        assert run(tmp_path, *asking(api.url, additions(tmp_path, 1), "num_candidates=1")).returncode == 0
+    (row,) = rows_of(parquets(tmp_path)[0])
+    assert (row["verdict"], row["response"]) == ("no_answer", "I will not say \\boxed{2}.")
+    assert row["verdict_reason"].startswith("refused")

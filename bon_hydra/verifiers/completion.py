@@ -25,6 +25,8 @@ class Completion:
     tool_calls: str | None = None
     """The structured calls as a JSON list; None where there are none."""
     finish_reason: str | None = None
+    refused: bool = False
+    """The text says that the model would not answer."""
 
     @property
     def truncated(self) -> bool:
@@ -52,6 +54,7 @@ class Completion:
             text=response.text or "",
             tool_calls=None if calls is None or calls.strip() in {"", "[]", "null"} else calls,
             finish_reason=response.finish_reason,
+            refused=response.refused,
         )
 
 
@@ -79,6 +82,8 @@ def settled(completion: Completion, task: Task) -> Verdict | None:
     """The verdict where no judge is needed: nothing to judge, or nothing to judge by. Else None."""
     if task.reference is None or not task.reference.strip():
         return Verdict("unverifiable", "no reference")
+    if completion.refused:
+        return Verdict("no_answer", one_line(f"refused: {completion.text}"))
     if completion.filtered:
         return Verdict("no_answer", "filtered by the server")
     if completion.tool_calls is None and not completion.final_text:
