@@ -88,6 +88,27 @@ def show(
         print(f"{more} more queries: --limit, --query, --split and --verdict choose others", file=sys.stderr)
 
 
+@app.command()
+def verify(
+    run: Run,
+    write: Annotated[
+        bool, typer.Option("--write", help="Replace the file; the old one is kept as .before-verify.")
+    ] = False,
+) -> None:
+    """Judge the stored answers again with today's verifiers, without any API call; print what changes."""
+    import os
+
+    from bon_hydra.report.changes import changes_table
+    from bon_hydra.report.tables import console
+    from bon_hydra.runs import find_runs
+    from bon_hydra.schema import SandboxConfig
+    from bon_hydra.verify import verify as judge_again
+
+    for path in find_runs([run]):
+        changes = judge_again(path, os.cpu_count() or 1, SandboxConfig(), write)
+        console().print(changes_table(path, changes, write))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script `bon`."""
     try:

@@ -36,7 +36,7 @@ from bon_hydra.preflight import Prepared
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
-from bon_hydra.report.summary import summarise
+from bon_hydra.report.summary import write_summary
 from bon_hydra.report.tables import console, final_table
 from bon_hydra.results import ResultsWriter, RunFields
 from bon_hydra.sampling import Halt, Sampler
@@ -68,18 +68,14 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> int:
     run_id = f"{started_at:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
     resolved = resolved_yaml(prepared.config)
     (folder / "resolved.yaml").write_text(resolved, encoding="utf-8")
-    _write_json(
-        folder / "summary.json",
-        {"status": "running", "run_id": run_id, "started_at": started_at.isoformat(), "pid": os.getpid()},
-    )
+    running = {"status": "running", "run_id": run_id, "started_at": started_at.isoformat(), "pid": os.getpid()}
+    (folder / "summary.json").write_text(_json(running) + "\n", encoding="utf-8")
     metadata = _metadata(prepared, origin, run_id, started_at, resolved)
 
     with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
         parquet, status, message = loop.run(_run(prepared, folder, run_id, metadata))
 
-    summary = {"status": status, **summarise(parquet)}
-    _write_json(folder / "summary.json", summary)
-    console().print(final_table(summary))
+    console().print(final_table(write_summary(parquet, status)))
     _say_goodbye(folder, status, message)
     return EXIT_CODES[status]
 
@@ -104,7 +100,8 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
         progress = resources.enter_context(RunProgress(_expected(config, len(source.splits))))
         _say_hello(progress, prepared, folder)
         async with AsyncExitStack() as services:
-            judges = await services.enter_async_context(Judges(config.runner.workers or min(8, os.cpu_count() or 1)))
+            workers = config.runner.workers or min(8, os.cpu_count() or 1)
+            judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox))
             open_client = await services.enter_async_context(client_when_needed(config, progress.say))
             limits = Limits(config.concurrency, config.model.requests_per_minute, config.model.tokens_per_minute)
             sampler = Sampler(
@@ -252,7 +249,7 @@ def _metadata(prepared: Prepared, origin: Origin, run_id: str, started_at: datet
         "dataset_revision": prepared.source.revision,
         "base_url": config.model.base_url,
         "identity": prepared.identity,
-        "sandbox_level": "none",
+        "sandbox_level": prepared.sandbox_level,
         "bon_hydra_version": __version__,
         "git_commit": _git_commit(),
         "packages": _json({name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]}),
@@ -283,6 +280,8 @@ def _say_hello(progress: RunProgress, prepared: Prepared, folder: Path) -> None:
         f"x N={config.num_candidates}, asking {config.model.name} at {config.model.base_url}, "
         f"{config.concurrency} at once"
     )
+    if prepared.sandbox_level != "none":
+        progress.say(f"code of the model's runs in the sandbox at level {prepared.sandbox_level}")
     if prepared.unreachable:
         progress.say(
             f"warning: {config.model.base_url} does not answer ({prepared.unreachable}); "
@@ -315,12 +314,6 @@ def _linked(parquet: Path, folder: Path) -> Path:
         link.symlink_to(parquet)
         return link
     return parquet
-
-
-def _write_json(path: Path, value: Any) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
 
 
 def _json(value: Any) -> str:

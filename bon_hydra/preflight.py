@@ -6,7 +6,6 @@ weights, files. What it returns is pinned: paths absolute, the data set's revisi
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import ipaddress
 import logging
@@ -24,8 +23,9 @@ from bon_hydra.names import parquet_path
 from bon_hydra.prices import Prices, prices_of
 from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
 from bon_hydra.records import Query
-from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig
-from bon_hydra.verifiers import VERIFIERS
+from bon_hydra.sandbox.probe import probe
+from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig, SourcesConfig
+from bon_hydra.verifiers import SANDBOXED, UnknownVerifier, verifier_of
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Prepared:
     prices: Prices | None
     unreachable: str | None
     """Why the server does not answer, where it does not; the run then lives on its store alone."""
+    sandbox_level: str
+    """How code of the model's is confined, as a canary found; `none` where no code is to run."""
 
 
 def prepare(config: Config) -> Prepared:
@@ -65,23 +67,34 @@ def prepare(config: Config) -> Prepared:
     config.dataset = replace(
         config.dataset, path=source.path, data_files=source.data_files, revision=pinned, splits=list(source.splits)
     )
+    config.dataset.sources = SourcesConfig(
+        **{
+            name: _absolute(path) if path and "://" not in path else path
+            for name, path in vars(config.dataset.sources).items()
+        }
+    )
     config.splits = None
-    prompts.render(_first(source), config.prompt)
-    return Prepared(config, source, _identity(config.model), prices, unreachable)
+    firsts = _firsts(source)
+    for first in firsts:
+        prompts.render(first, config.prompt)
+    sandbox = config.runner.sandbox
+    level = probe(sandbox.level, sandbox.allow_unsafe) if any(q.verifier in SANDBOXED for q in firsts) else "none"
+    return Prepared(config, source, _identity(config.model), prices, unreachable, level)
 
 
-def _first(source: QuerySource) -> Query:
+def _firsts(source: QuerySource) -> list[Query]:
+    """The first query of each split; a split may be empty, but not all of them."""
     try:
-        first = next(iter(source), None)
+        firsts = list(source.firsts())
     except DatasetError as error:
         raise ConfigError(f"dataset.path: {error}") from error
-    if first is None:
+    if not firsts:
         read = "; ".join(reason for counts in source.counts.values() for reason in counts.reasons)
         raise ConfigError(
             f"dataset.path: {source.path} gives no query for {', '.join(source.splits)}"
             + (f" ({read})" if read else "")
         )
-    return first
+    return firsts
 
 
 def _frozen(part: Any) -> str:
@@ -150,12 +163,11 @@ def is_own_server(base_url: Any) -> bool:
 
 def _check_verifiers(verifier: Any) -> None:
     for name in verifier.values() if isinstance(verifier, dict) else [verifier]:
-        if name is not None and name not in VERIFIERS:
-            near = difflib.get_close_matches(str(name), VERIFIERS, n=1)
-            raise ConfigError(
-                f"dataset.verifier: got {name!r}, wanted one of {', '.join(VERIFIERS)}"
-                + (f"; did you mean {near[0]}?" if near else "")
-            )
+        if name is not None:
+            try:
+                verifier_of(str(name))
+            except UnknownVerifier as error:
+                raise ConfigError(f"dataset.verifier: {error}") from None
 
 
 def _absolute(path: str | None) -> str | None:

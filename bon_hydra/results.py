@@ -11,7 +11,7 @@ import os
 import pickle
 import tempfile
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -331,6 +331,22 @@ class ResultsWriter:
             self._writer.write_table(table, row_group_size=len(table))
             self._written += len(table)
             self._batches = []
+
+
+def rewrite(
+    path: Path, groups: Iterable[Sequence[Mapping[str, Any]]], metadata: Callable[[], Mapping[str, str]]
+) -> None:
+    """Writes `path` anew, a row group for each of `groups`: rows as dictionaries by column.
+
+    `metadata` is asked for when all rows are written. The file is on disk when this returns.
+    """
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd", store_schema=False) as writer:
+        for rows in groups:
+            columns = ([row[field.name] for row in rows] for field in SCHEMA)
+            arrays = [column(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), row_group_size=len(rows))
+        writer.add_key_value_metadata(dict(metadata()))
+    _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -178,6 +178,13 @@ def read_rows(path: Path, columns: Sequence[str], positions: Sequence[int]) -> I
                 first += len(batch)
 
 
+def read_groups(path: Path) -> Iterator[list[dict[str, Any]]]:
+    """All rows as dictionaries, a row group at a time; a query's candidates stand in one group."""
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group).to_pylist()
+
+
 def _present(file: pq.ParquetFile, columns: Sequence[str]) -> list[str]:
     return [name for name in columns if name in file.schema_arrow.names]
 

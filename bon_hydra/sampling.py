@@ -23,6 +23,7 @@ from bon_hydra.prices import Prices, cost_of
 from bon_hydra.records import Candidate, Message, Query, Response
 from bon_hydra.schema import Config, ConfigError
 from bon_hydra.store import CandidateStore, Stored
+from bon_hydra.tool_names import refused_for_names, with_allowed_names
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,7 @@ class Sampler:
         self._model = config.model.name or ""
         self._asking: set[asyncio.Task[Candidate | None]] = set()
         self._given_up = False
+        self._rename_tools = False
         self.tally = Tally()
 
     async def draw(self, query: Query, messages: Sequence[Message]) -> list[Candidate]:
@@ -185,12 +187,13 @@ class Sampler:
                 self.tally.requests += 1
                 field = self._max_tokens_field
                 try:
-                    reply = await client.complete({**body, **self._sent(sent)})
+                    request = with_allowed_names(body) if self._rename_tools else body
+                    reply = await client.complete({**request, **self._sent(sent)})
                 except RequestFailed as error:
                     self.tally.failed_attempts += 1
                     if error.status is not None or error.kind == "refused":
                         billed(0.0)  # what the server refused is not billed; silence may be
-                    raise self._explained(error, field) from error
+                    raise self._explained(error, field, body) from error
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
                 new = Stored(
                     reply.body, 0, sent, self._run_id, reply.created_at, reply.latency_s, attempts, reply.request_id
@@ -252,7 +255,7 @@ class Sampler:
         limits = {self._max_tokens_field: self._config.max_tokens, "seed": seed}
         return {name: value for name, value in limits.items() if value is not None}
 
-    def _explained(self, error: RequestFailed, field: str) -> RequestFailed:
+    def _explained(self, error: RequestFailed, field: str, body: dict[str, Any]) -> RequestFailed:
         """A 400 that names one of our own parameters concerns every request, not this one alone.
 
         `field` is the one that carried max_tokens when this request was sent: others may have renamed it since.
@@ -260,6 +263,10 @@ class Sampler:
         if error.status != 400:
             return error
         message = str(error)
+        if refused_for_names(message) and with_allowed_names(body) is not body:
+            log.info("the server refuses names of tools; sending names it takes from now on")
+            self._rename_tools = True
+            return RequestFailed("retry", message, error.status)
         other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
         if (
             self._config.model.max_tokens_field == "auto"

@@ -26,7 +26,7 @@ def run(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> su
     """`python -m bon_hydra …` (or another module), to its end."""
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=240, check=False
+        command, cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=900, check=False
     )
 
 

@@ -68,3 +68,10 @@ def test_each_library_is_known_by_its_room_alone(library: str) -> None:
     }
     assert users <= ROOMS[library]
     assert users
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """setup.cfg lists them one by one."""
+    setup = (PACKAGE.parent / "setup.cfg").read_text(encoding="utf-8")
+    packages = {".".join(path.parent.relative_to(PACKAGE.parent).parts) for path in PACKAGE.rglob("__init__.py")}
+    assert packages <= set(setup.split())

@@ -84,7 +84,7 @@ def test_without_a_verifier_nothing_is_judged() -> None:
 
 def test_verifiers_are_known_by_name_and_version() -> None:
     """The column says who judged; a name nobody knows says which are known."""
-    assert verifier_of("math").startswith("math 1 (math-verify ")
+    assert verifier_of("math").startswith("math 2 (math-verify ")
     assert verifier_of("choice") == "choice 1"
     with pytest.raises(UnknownVerifier, match=r"no verifier 'maths'.* did you mean math"):
         verifier_of("maths")

@@ -147,9 +147,11 @@ def test_no_pathological_answer_harms_the_next_candidate() -> None:
 
 
 def test_a_limit_met_because_of_the_reference_is_unverifiable() -> None:
-    """The answer is not to blame for what its reference costs; what equals it letter by letter still passes."""
+    """The answer is not to blame for what its reference costs, nor right because it equals it letter by letter."""
     found, _ = run(judged("9^{9^{9^{9}}}", r"\boxed{4}", ENDLESS, r"\boxed{5}", cpu_s=0.5))
-    assert verdicts(found) == ["unverifiable", "pass", "unverifiable"]
+    assert verdicts(found) == ["unverifiable"] * 3
+    found, _ = run(judged("9^{9^{9^{9}}}", ENDLESS, cpu_s=0.5))
+    assert verdicts(found) == ["unverifiable"]
 
 
 def test_an_unknown_verifier_is_refused() -> None:

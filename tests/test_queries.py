@@ -18,15 +18,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bon_hydra.queries import aime, gsm8k, math500, nemotron
+from bon_hydra.queries import aime, gsm8k, humaneval, math500, mbpp, nemotron, tool_calls
 from bon_hydra.queries import columns as named_columns
 from bon_hydra.queries.dedupe import Seen
 from bon_hydra.queries.load import Counts, QuerySource, open_queries
 from bon_hydra.queries.parts import Parts, SkippedRow
+from bon_hydra.queries.sources import Sources
 from bon_hydra.records import Query
 from bon_hydra.schema import ColumnsConfig, ConfigError, DatasetConfig
 
 QA = ColumnsConfig(prompt="q", reference="a")
+NO_SOURCES = Sources({})
 
 
 @pytest.fixture(autouse=True)
@@ -181,25 +183,26 @@ class TestNemotron:
             turn("user", "Oslo"),
             turn("assistant", "", ("get_weather", '{"city": "Oslo"}')),
         )
-        parts = nemotron.parts(row, "tool_calling")
+        parts = nemotron.parts(row, "tool_calling", NO_SOURCES)
         assert parts.messages == ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"})
         assert parts.reference == "[]"
-        assert nemotron.parts(math_row("1?", "1"), "math").messages == ({"role": "user", "content": "1?"},)
+        assert nemotron.parts(math_row("1?", "1"), "math", NO_SOURCES).messages == ({"role": "user", "content": "1?"},)
 
     def test_stem_is_multiple_choice_and_chat_is_not_judged(self) -> None:
         """Each kind of row has its verifier; `category` says the kind where the split's name does not."""
         stem = nemo("stem", '{"expected_answer": "\\\\text{A}"}', turn("user", "A or B?"), turn("assistant", "A"))
         chat = nemo("chat", "", turn("user", "Hello"), turn("assistant", "Hi"))
-        assert (parts := nemotron.parts(stem, "stem")).reference == "\\text{A}"
-        assert parts.verifier == nemotron.parts(stem, "train").verifier == "choice"
-        assert (nemotron.parts(chat, "chat").reference, nemotron.parts(chat, "chat").verifier) == (None, "none")
+        assert (parts := nemotron.parts(stem, "stem", NO_SOURCES)).reference == "\\text{A}"
+        assert parts.verifier == nemotron.parts(stem, "train", NO_SOURCES).verifier == "choice"
+        parts = nemotron.parts(chat, "chat", NO_SOURCES)
+        assert (parts.reference, parts.verifier) == (None, "none")
 
     def test_numbers_in_metadata_and_arguments_keep_their_digits(self) -> None:
         """JSON inside a column is read as exactly as JSON outside."""
         row = nemo("math", '{"expected_answer": 1e400}', turn("user", "?"))
-        assert nemotron.parts(row, "math").reference == "1E+400"
+        assert nemotron.parts(row, "math", NO_SOURCES).reference == "1E+400"
         call = ("get_weather", '{"city": "Oslo", "days": 0.12345678901234567890}')
-        assert "0.12345678901234567890" in str(nemotron.parts(tool_row(call), "tool_calling").reference)
+        assert "0.12345678901234567890" in str(nemotron.parts(tool_row(call), "tool_calling", NO_SOURCES).reference)
 
     @pytest.mark.parametrize(
         ("row", "reason"),
@@ -220,7 +223,7 @@ class TestNemotron:
     def test_a_malformed_row_is_skipped_with_its_reason(self, row: dict[str, Any], reason: str) -> None:
         """Such a row could not be judged fairly, so it is not asked."""
         with pytest.raises(SkippedRow, match=reason):
-            nemotron.parts(row, row["category"])
+            nemotron.parts(row, row["category"], NO_SOURCES)
 
     def test_skipped_rows_are_counted_and_named(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         """All are logged, five are kept, and the good ones come through."""
@@ -233,13 +236,6 @@ class TestNemotron:
         assert (counts.rows_read, counts.skipped, counts.distinct, len(counts.reasons)) == (10, 9, 1, 5)
         assert counts.reasons[0].startswith("tool_calling row 1: the reference calls 'nobody'")
         assert caplog.text.count("Row skipped") == 9
-
-    def test_the_code_split_comes_later(self, tmp_path: Path) -> None:
-        """It says which splits there are to take meanwhile."""
-        path = layout(tmp_path / "copy", True, math=[math_row("1?", "1")], code=[math_row("-", "")])
-        message = refused(path=path, format="nemotron", splits=["math", "code"])
-        assert message.startswith("dataset.splits: code of Nemotron comes with a later version")
-        assert "splits=[math]" in message
 
 
 KEYS = ["role", "content", "tool_calls", "function", "name", "arguments", "tools"]
@@ -263,18 +259,25 @@ any_row = st.fixed_dictionaries(
         | any_json
         | st.fixed_dictionaries({"tools": any_json, "expected_answer": any_json}),
         **dict.fromkeys(("uuid", "question", "answer", "problem", "unique_id", "id", "category", "tools"), any_json),
+        **dict.fromkeys(("tool_calls", "function", "ground_truth", "test_list", "test_imports", "code"), any_json),
+        **dict.fromkeys(
+            ("prompt", "test", "entry_point"), st.sampled_from(["def check(f): 0", "f", "f(", ""]) | any_json
+        ),
     },
 )
 
 
-@given(any_row, st.sampled_from(["math", "stem", "tool_calling", "chat", "train"]))
+@given(any_row, st.sampled_from(["math", "code", "stem", "tool_calling", "chat", "train"]))
 def test_no_row_of_any_shape_breaks_a_format(row: dict[str, Any], split: str) -> None:
     """A row becomes parts, or is skipped with a reason; it never ends the run."""
     formats: list[Callable[[], Parts]] = [
-        lambda: nemotron.parts(row, split),
+        lambda: nemotron.parts(row, split, NO_SOURCES),
         lambda: gsm8k.parts(row),
         lambda: math500.parts(row),
         lambda: aime.parts(row),
+        lambda: humaneval.parts(row),
+        lambda: mbpp.parts(row),
+        lambda: tool_calls.parts(row),
         lambda: named_columns.parts(row, ColumnsConfig(prompt="question", reference="answer", id="id", tools="tools")),
         lambda: named_columns.parts(row, ColumnsConfig(messages="messages", reference="metadata")),
     ]
@@ -308,11 +311,6 @@ class TestBenchmarks:
         """204 and "204" are one reference."""
         assert one({"id": 60, "problem": "?", "answer": 204}, format="aime").reference == "204"
         assert one({"id": 60, "problem": "?", "answer": "204"}, format="aime").source_id == "60"
-
-    @pytest.mark.parametrize("name", ["humaneval", "mbpp", "tool_calls"])
-    def test_formats_of_a_later_version_say_so(self, name: str) -> None:
-        """They are known names, not mistakes."""
-        assert refused(path="demo", format=name) == f"dataset.format: {name} comes with a later version of bon_hydra"
 
 
 class TestColumns:

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from app import metadata_of, parquets, rows_of, run
 
 
+@pytest.mark.timeout(1200)  # a minute or two on two cores that have nothing else to do
 def test_the_command_without_arguments_finds_right_answers_and_more_of_them_in_four(tmp_path: Path) -> None:
     """Math pass@1 lies between 0.1 and 0.7 and pass@4 visibly above; a rerun starts no server and asks nothing."""
     done = run(tmp_path, OPENAI_API_KEY="")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from app import SECRET, additions, asking, environment, jsonl, metadata_of, parquets, rows_of, run, start, sum_of
-from fake_api import FakeApi, Faults, Raw, Reply
+from fake_api import FakeApi, Faults, Raw, Reply, Request
 
 COLUMNS = """
     query_id split candidate_idx is_verified is_scored verdict verdict_reason verifier score scorer answer answer_class
@@ -435,3 +435,21 @@ def test_a_refusal_is_no_answer_and_never_judged_as_one(tmp_path: Path) -> None:
     (row,) = rows_of(parquets(tmp_path)[0])
     assert (row["verdict"], row["response"]) == ("no_answer", "I will not say \\boxed{2}.")
     assert row["verdict_reason"].startswith("refused")
+
+
+def test_names_of_tools_that_the_server_refuses_are_mapped_and_the_calls_still_judged(tmp_path: Path) -> None:
+    """After the first refusal for good; the store's key does not know of it."""
+    tool = {"type": "function", "function": {"name": "math.add", "parameters": {"type": "object", "properties": {}}}}
+    row = {"prompt": "Add.", "tools": [tool], "tool_calls": [{"name": "math.add", "arguments": {}}]}
+    message = "Invalid 'tools[0].function.name': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+    refusal = Raw(400, json.dumps({"error": {"message": message, "type": "invalid_request_error"}}).encode())
+
+    def fault(request: Request) -> Raw | None:
+        return refusal if "." in request.body["tools"][0]["function"]["name"] else None
+
+    with FakeApi(reply=Reply(tool_calls=(("math_add", "{}"),)), faults=fault) as api:
+        arguments = asking(api.url, jsonl(tmp_path / "rows.jsonl", [row]), "dataset=tool_calls", "num_candidates=3")
+        done = run(tmp_path, *arguments, "concurrency=1")
+        assert done.returncode == 0, done.stderr
+        assert [request.answered for request in api.requests] == [False, True, True, True]
+    assert [row["verdict"] for row in rows_of(parquets(tmp_path)[0])] == ["pass"] * 3

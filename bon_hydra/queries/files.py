@@ -210,7 +210,7 @@ def _splits(builder: DatasetBuilder) -> dict[str, tuple[str, ...]]:
 
 
 def _named_otherwise(splits: Mapping[str, Any], wanted: Sequence[str] | None) -> bool:
-    known = {*nemotron.VERIFIER, *nemotron.LATER}
+    known = set(nemotron.VERIFIER)
     return any(split in known and split not in splits for split in wanted) if wanted else not known.issuperset(splits)
 
 

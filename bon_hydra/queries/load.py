@@ -10,21 +10,25 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from bon_hydra.checks import FORMATS, nearest
-from bon_hydra.queries import aime, files, gsm8k, math500, nemotron, rows
+from bon_hydra.queries import aime, files, gsm8k, humaneval, math500, mbpp, nemotron, rows, tool_calls
 from bon_hydra.queries import columns as named_columns
 from bon_hydra.queries.dedupe import Seen
 from bon_hydra.queries.json_lines import Read
 from bon_hydra.queries.json_numbers import as_text, canonical, dumps, plain
 from bon_hydra.queries.parts import Parts, Row, SkippedRow, question
+from bon_hydra.queries.sources import SourceError, Sources, open_sources
 from bon_hydra.records import Query
 from bon_hydra.schema import ConfigError, DatasetConfig
 
-LATER = ("humaneval", "mbpp", "tool_calls")
 REASONS_KEPT = 5
 """So many skipped rows of a split are named in its counts and warned about; the rest is logged quietly."""
+
+Needed = dict[str | tuple[str, ...], str]
+"""Columns that must be there, or groups of columns of which one must, each with the key that wants them."""
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +70,8 @@ class QuerySource:
     max_queries: int | None
     dataset: DatasetConfig
     source: files.Source
+    sources: Sources
+    """What the code split is joined from."""
     counts: dict[str, Counts] = field(default_factory=dict)
     """By split, filled while iterating."""
 
@@ -79,6 +85,17 @@ class QuerySource:
             self.counts[split] = Counts("head" if self.dataset.shuffle_seed is None else "shuffled")
         for split in self.splits:
             yield from _queries(self, split, self.counts[split])
+
+    def firsts(self) -> Iterator[Query]:
+        """The first query of each split that has one; what stands before it is counted until the next iteration.
+
+        Raises:
+            DatasetError: the data set cannot be read.
+        """
+        for split in self.splits:
+            first = next(_queries(self, split, self.counts.setdefault(split, Counts("head"))), None)
+            if first is not None:
+                yield first
 
 
 def open_queries(dataset: DatasetConfig, splits: Sequence[str] | None, max_queries: int | None) -> QuerySource:
@@ -94,7 +111,8 @@ def open_queries(dataset: DatasetConfig, splits: Sequence[str] | None, max_queri
     wanted = dataset.splits if splits is None else splits
     if wanted is not None and not wanted:
         raise ConfigError(f"{key}: got an empty list, wanted at least one split, or null for all of them")
-    _parts(dataset)
+    sources = open_sources(dataset.sources, files.DEMO / "sources" if dataset.path == "demo" else None)
+    _parts(dataset, sources)
     source = files.resolve(dataset, wanted)
     if not dataset.columns.split:
         chosen = _choose(key, wanted, source)
@@ -102,21 +120,15 @@ def open_queries(dataset: DatasetConfig, splits: Sequence[str] | None, max_queri
         raise ConfigError(f"{key}: needs the values of column {dataset.columns.split!r} that are to be read")
     else:
         chosen = tuple(dict.fromkeys(wanted))
-    if dataset.format == "nemotron" and (later := [split for split in chosen if split in nemotron.LATER]):
-        others = [split for split in chosen if split not in later] or ["math"]
-        raise ConfigError(
-            f"{key}: {', '.join(later)} of Nemotron comes with a later version of bon_hydra (its questions and tests "
-            f"must be joined from their sources). Say splits=[{','.join(others)}]"
-        )
     if isinstance(dataset.verifier, Mapping):
         for split in dataset.verifier:
             if split not in source.files and split not in chosen:
                 known = [*source.files, *chosen]
                 raise ConfigError(f"dataset.verifier: there is no split {split!r}{nearest(str(split), known)}")
-    _check_columns(dataset, source, tuple(source.files) if dataset.columns.split else chosen)
+    _check_columns(dataset, source, sources, tuple(source.files) if dataset.columns.split else chosen)
     if dataset.columns.split:
         _check_values(key, dataset, source, chosen)
-    return QuerySource(chosen, source.revision, source.path, source.data_files, max_queries, dataset, source)
+    return QuerySource(chosen, source.revision, source.path, source.data_files, max_queries, dataset, source, sources)
 
 
 def _choose(key: str, wanted: Sequence[str] | None, source: files.Source) -> tuple[str, ...]:
@@ -130,13 +142,15 @@ def _choose(key: str, wanted: Sequence[str] | None, source: files.Source) -> tup
     return tuple(dict.fromkeys(wanted or known))
 
 
-def _parts(dataset: DatasetConfig) -> tuple[dict[str, str], Callable[[Row, str], Parts]]:
-    """The columns that the format needs, each with the key that wants it, and what turns a row into Parts."""
-    fixed = {"gsm8k": gsm8k, "math500": math500, "aime": aime}
+def _parts(dataset: DatasetConfig, sources: Sources) -> tuple[Needed, Callable[[Row, str], Parts]]:
+    """The columns that the format needs, and what turns a row into Parts."""
+    fixed: dict[str, ModuleType] = {
+        "gsm8k": gsm8k, "math500": math500, "aime": aime, "humaneval": humaneval, "mbpp": mbpp, "tool_calls": tool_calls
+    }  # fmt: skip
     if module := fixed.get(dataset.format):
         return dict.fromkeys(module.COLUMNS, "dataset.format"), lambda row, _: module.parts(row)
     if dataset.format == "nemotron":
-        return dict.fromkeys(nemotron.COLUMNS, "dataset.format"), nemotron.parts
+        return dict.fromkeys(nemotron.COLUMNS, "dataset.format"), lambda row, split: nemotron.parts(row, split, sources)
     if dataset.format == "columns":
         names = named_columns.columns(dataset.columns)
         if "prompt" in names and "messages" in names:
@@ -146,34 +160,35 @@ def _parts(dataset: DatasetConfig) -> tuple[dict[str, str], Callable[[Row, str],
                 "dataset.columns.prompt: needs the name of the column that holds the question (or, for conversations, "
                 "dataset.columns.messages)"
             )
-        needed = {column: f"dataset.columns.{key}" for key, column in names.items()}
+        needed: Needed = {column: f"dataset.columns.{key}" for key, column in names.items()}
         return needed, lambda row, _: named_columns.parts(row, dataset.columns)
-    if dataset.format in LATER:
-        raise ConfigError(f"dataset.format: {dataset.format} comes with a later version of bon_hydra")
     raise ConfigError(
         f"dataset.format: got {dataset.format!r}, wanted one of {', '.join(FORMATS)}{nearest(dataset.format, FORMATS)}"
     )
 
 
-def _check_columns(dataset: DatasetConfig, source: files.Source, splits: Sequence[str]) -> None:
-    needed = {**_parts(dataset)[0], **dict.fromkeys(dataset.keep, "dataset.keep")}
+def _check_columns(dataset: DatasetConfig, source: files.Source, sources: Sources, splits: Sequence[str]) -> None:
+    needed = _parts(dataset, sources)[0] | dict.fromkeys(dataset.keep, "dataset.keep")
+    names = [name for column in needed for name in ([column] if isinstance(column, str) else column)]
     where = "dataset.data_files" if dataset.data_files else "dataset.path"
     for split in splits:
         try:
-            known = rows.columns(source, split, tuple(needed))
+            known = rows.columns(source, split, names)
         except Exception as error:
             raise ConfigError(f"{where}: split {split!r} cannot be read: {_line(error)}") from error
         if known is None:
             raise ConfigError(f"{where}: split {split!r} holds no rows")
         for column, key in needed.items():
-            if column not in known:
+            any_of = (column,) if isinstance(column, str) else column
+            if not set(any_of) & set(known):
                 there = f"split {split!r} has the columns {', '.join(known)}"
                 if key == "dataset.format":
+                    wanted = " or ".join(map(repr, any_of))
                     raise ConfigError(
-                        f"dataset.format: {dataset.format} needs a column {column!r}, and {there}. "
+                        f"dataset.format: {dataset.format} needs a column {wanted}, and {there}. "
                         f"Other columns are read by dataset.format=columns dataset.columns.prompt=COLUMN"
                     )
-                raise ConfigError(f"{key}: got {column!r}, and {there}{nearest(column, known)}")
+                raise ConfigError(f"{key}: got {any_of[0]!r}, and {there}{nearest(any_of[0], known)}")
 
 
 def _check_values(key: str, dataset: DatasetConfig, source: files.Source, wanted: Sequence[str]) -> None:
@@ -198,7 +213,7 @@ def _check_values(key: str, dataset: DatasetConfig, source: files.Source, wanted
 
 def _queries(opened: QuerySource, split: str, counts: Counts) -> Iterator[Query]:
     dataset, column = opened.dataset, opened.dataset.columns.split
-    _, parts_of = _parts(dataset)
+    _, parts_of = _parts(dataset, opened.sources)
     seen = Seen()
     for read in _rows(opened, split):
         if column and read.row is not None and as_text(read.row.get(column)) != split:
@@ -213,6 +228,8 @@ def _queries(opened: QuerySource, split: str, counts: Counts) -> Iterator[Query]
         except SkippedRow as reason:
             _skip(counts, split, f"{read.where}: {reason}")
             continue
+        except SourceError as error:
+            raise DatasetError(str(error)) from error
         repeats = _repeats(seen, parts, dataset.dedupe, split, counts)
         if repeats and dataset.dedupe:
             continue

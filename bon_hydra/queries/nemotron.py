@@ -14,8 +14,11 @@ and of split tool_calling, whose conversations have several turns:
                     "function": {"name": "book_table", "arguments": "{\"city\": \"Oslo\", \"people\": 2}"}}]}, …],
      "metadata": "{\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"book_table\", \"parameters\": {…}}}]}"}
 
-`uuid` names a solution, not a problem: many rows share one prompt. Code rows hold neither question nor tests; both are
-joined from their source in a later version.
+`uuid` names a solution, not a problem: many rows share one prompt. A row of split code holds neither question nor tests;
+its metadata says which row of which data set does (see `sources`):
+
+    {"uuid": "51c0…", …, "category": "code", "messages": [{"role": "user", "content": "-", "tool_calls": []}, …],
+     "metadata": "{\"source\": \"codechef\", \"dataset\": \"taco\", \"split\": \"train\", \"index\": \"17\"}"}
 """  # noqa: E501
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ from typing import Any
 
 from bon_hydra.queries.json_numbers import as_text, dumps, loads
 from bon_hydra.queries.parts import Parts, Row, SkippedRow
+from bon_hydra.queries.sources import Sources
+from bon_hydra.queries.tool_calls import calls_of, tools_of
 from bon_hydra.records import Message
 
 COLUMNS = ("messages", "metadata")
-VERIFIER = {"math": "math", "stem": "choice", "tool_calling": "tool_calls", "chat": "none"}
+VERIFIER = {"math": "math", "code": "code", "stem": "choice", "tool_calling": "tool_calls", "chat": "none"}
 """The kinds of row there are, each with its verifier. A split has its kind's name; elsewhere `category` says it."""
-LATER = ("code",)
 FILES = {
     "math": "data/math-*",
     "code": "data/code-*",
@@ -41,8 +45,11 @@ FILES = {
 """Which files hold which split, for a copy that has no README.md to say so."""
 
 
-def parts(row: Row, split: str) -> Parts:
-    """The prompt is everything before the first assistant turn; that turn, or the metadata, gives the reference."""
+def parts(row: Row, split: str, sources: Sources) -> Parts:
+    """The prompt is everything before the first assistant turn; that turn, or the metadata, gives the reference.
+
+    Code has its question and tests from `sources`, whose SourceError comes through.
+    """
     kind = split if split in VERIFIER else str(row.get("category"))
     if kind not in VERIFIER:
         raise SkippedRow(f"neither split {split!r} nor category {kind!r} is one of {', '.join(VERIFIER)}")
@@ -52,8 +59,13 @@ def parts(row: Row, split: str) -> Parts:
     if kind == "tool_calling":
         if answer is None:
             raise SkippedRow("no assistant turn, so no reference")
-        tools = _tools(_metadata(row).get("tools"))
-        reference = dumps(_calls(answer.get("tool_calls"), tools))
+        tools = tools_of(_metadata(row).get("tools"), "metadata.tools")
+        reference = dumps(calls_of(answer.get("tool_calls"), tools))
+    elif kind == "code":
+        metadata = _metadata(row)
+        problem = sources.problem(metadata.get("dataset"), metadata.get("split"), metadata.get("index"))
+        prompt = tuple({**m, "content": problem.question} if m["content"].strip() == "-" else m for m in prompt)
+        reference = problem.tests
     elif kind != "chat":
         reference = as_text(_metadata(row).get("expected_answer"))
     return Parts(prompt, reference, VERIFIER[kind], tools=tools or None, source_id=as_text(row.get("uuid")))
@@ -91,65 +103,3 @@ def _metadata(row: Row) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise SkippedRow("column 'metadata' is not a JSON object")
     return value
-
-
-def _tools(definitions: Any) -> tuple[dict[str, Any], ...]:
-    if isinstance(definitions, str):
-        try:
-            definitions = loads(definitions)
-        except ValueError as error:
-            raise SkippedRow(f"metadata.tools is not JSON: {error}") from None
-    if not isinstance(definitions or [], list):
-        raise SkippedRow("metadata.tools is not a list")
-    tools: list[dict[str, Any]] = []
-    names: set[str] = set()
-    for definition in definitions or []:
-        function = definition.get("function", definition) if isinstance(definition, dict) else None
-        name = function.get("name") if isinstance(function, dict) else None
-        if not isinstance(name, str) or not name:
-            raise SkippedRow("a tool definition without a name")
-        if name in names:
-            raise SkippedRow(f"two tools are called {name!r}")
-        names.add(name)
-        tools.append(definition if "function" in definition else {"type": "function", "function": definition})
-    return tuple(tools)
-
-
-def _calls(calls: Any, tools: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The reference calls as {name, arguments}, each one that its tool's definition allows."""
-    schemas = {tool["function"]["name"]: tool["function"].get("parameters") for tool in tools}
-    if not isinstance(calls or [], list):
-        raise SkippedRow("tool_calls is not a list")
-    found: list[dict[str, Any]] = []
-    for call in calls or []:
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-            raise SkippedRow("a reference call without a name")
-        name, arguments = function["name"], function.get("arguments")
-        if name not in schemas:
-            raise SkippedRow(f"the reference calls {name!r}, which is not among the tools")
-        if isinstance(arguments, str):
-            try:
-                arguments = loads(arguments) if arguments.strip() else {}
-            except ValueError as error:
-                raise SkippedRow(f"the arguments of the reference call {name!r} are not JSON: {error}") from None
-        arguments = {} if arguments is None else arguments
-        if not isinstance(arguments, dict):
-            raise SkippedRow(f"the arguments of the reference call {name!r} are not an object")
-        _allowed(name, arguments, schemas[name])
-        found.append({"name": name, "arguments": arguments})
-    return found
-
-
-def _allowed(name: str, arguments: Mapping[str, Any], schema: Any) -> None:
-    if not isinstance(schema, Mapping):
-        return
-    required = schema.get("required")
-    for key in required if isinstance(required, list) else []:
-        if key not in arguments:
-            raise SkippedRow(f"the reference call {name!r} lacks its required argument {key!r}")
-    properties = schema.get("properties")
-    if isinstance(properties, Mapping) and not schema.get("additionalProperties"):
-        for key in arguments:
-            if key not in properties:
-                raise SkippedRow(f"the reference call {name!r} has an argument {key!r} that its tool does not know")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ from bon_hydra.statistics import (
 def summarise(path: Path) -> dict[str, Any]:
     """The run's element of `bon inspect --json`: path, metadata, and rates overall and by split."""
     return as_json(read_run(path))
+
+
+def write_summary(path: Path, status: str) -> dict[str, Any]:
+    """`summary.json` in the run's folder, replaced atomically; returns what it says."""
+    summary = {"status": status, **summarise(path)}
+    part = path.with_name("summary.json.part")
+    part.write_text(json.dumps(summary, ensure_ascii=False, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    part.replace(path.with_name("summary.json"))
+    return summary
 
 
 def as_json(run: Run) -> dict[str, Any]:

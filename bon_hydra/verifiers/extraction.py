@@ -6,8 +6,10 @@ Finds pieces of text and does not know what they mean. All of it is linear in th
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 
+from bon_hydra.verifiers import units
 from bon_hydra.verifiers.completion import Completion
 
 
@@ -60,6 +62,7 @@ _FORMULA = re.compile(
 )
 _SENTENCE_END = re.compile(r"\n|[.!?;](?=\s|$)|[.!?;](?=[*_\"')\]]+(?:\s|$))")
 _LONGEST_PHRASE = 2000
+_REASON = re.compile(r",?\s+(?:because|since|given that|due to|which)\b.*", re.DOTALL | re.IGNORECASE)
 _MATHEMATICS = re.compile(r"[\d\\^=+*/<>|]|^[A-Za-z]$")
 _WORD = r"(?<![\\A-Za-z])[A-Za-z]{2,}(?![A-Za-z(])"
 _LEADING_WORDS = re.compile(rf"(?:{_WORD}[\s:,]*)+")
@@ -108,7 +111,8 @@ def _stated_from(text: str, start: int) -> Stated:
     end = stop.start() if stop else limit
     # "1." at the very end of a cut-off text may have been about to become 1.5
     finished = stop is not None and (stop.group() != "." or stop.end() < len(text))
-    return Stated(text[start:end].strip().strip("*_").strip(), end, finished)
+    phrase = text[start:end].strip()
+    return Stated((_REASON.sub("", phrase) or phrase).strip("*_").strip(), end, finished)
 
 
 def _inside(formula: re.Match[str]) -> str:
@@ -117,7 +121,7 @@ def _inside(formula: re.Match[str]) -> str:
 
 _NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 _LAST_NUMBER = re.compile(
-    rf"""(?<![\w.^_{{]) (?:(?<![\w)\]}}])[-\u2212])? \s? \$?
+    rf"""(?<![\w.^_{{]) (?<!\bnot[ ]) (?:(?<![\w)\]}}])[-\u2212])? \s? \$?
          (?: \d*\s?\\[dt]?frac\{{-?\d+\}}\{{\d+\}} | (?:{_NUMBER}) (?:\s?/\s?\d+)? )
          (?: \s?\\?% )?""",
     re.VERBOSE,
@@ -125,9 +129,16 @@ _LAST_NUMBER = re.compile(
 
 
 def last_number(text: str) -> str | None:
-    """The last number of a text, with its sign, fraction bar and percent sign; None where there is none."""
-    numbers = _LAST_NUMBER.findall(text)
-    return numbers[-1].strip() if numbers else None
+    """The last number of a text, with its sign, fraction bar, percent sign or known unit; None where there is none.
+
+    A number behind "not" is none.
+    """
+    last = deque(_LAST_NUMBER.finditer(text), maxlen=1)
+    return _with_unit(last[0].group(), text, last[0].end()) if last else None
+
+
+def _with_unit(number: str, text: str, end: int) -> str:
+    return f"{number.strip()} {units.behind(text, end)}".strip()
 
 
 _PROSE = re.compile(
@@ -148,7 +159,11 @@ def expression_in(phrase: str) -> str:
     expression = _LEADING_WORDS.sub("", phrase, count=1) if _LEADING_WORDS.match(phrase) else phrase
     if formula := _FORMULA.match(expression):
         return _inside(formula)
-    return _PROSE.sub("", expression).strip(" ,*_") or phrase
+    prose = _PROSE.search(expression)
+    if prose is None:
+        return expression.strip(" ,*_") or phrase
+    plain = expression[: prose.start()].strip(" ,*_")
+    return _with_unit(plain, expression, prose.start()) if plain else phrase
 
 
 def final_answer(completion: Completion) -> Final | None:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from bon_hydra.records import Verdict
-from bon_hydra.verifiers import notation, numbers, units
+from bon_hydra.verifiers import notation, numbers, relations, units
+from bon_hydra.verifiers.choice import chosen_letter
 from bon_hydra.verifiers.completion import Completion, Task, comparison, one_line, stored
 from bon_hydra.verifiers.extraction import final_answer
 
@@ -24,8 +25,15 @@ class UnreadableReference(Exception):
 _WORDS = re.compile(
     r"(?=.*[A-Za-z]{4}|(?:yes|no|odd|all|one|two|six|ten)$)[A-Za-z]+(?:[ ',-]+[A-Za-z]+)*", re.IGNORECASE
 )
+_NAME = re.compile(r"(?=.{3})[A-Z][a-z]+(?: [A-Z][a-z]+)*")
+_TEXT = re.compile(r"\\(?:text|textbf|textit|mbox)\{([A-Za-z][A-Za-z0-9 ',.!?-]*[A-Za-z][A-Za-z0-9 ',.!?-]*)\}")
+_ARTICLE = re.compile(r"(?:an?|the) (?=\w)")
 _LETTER = re.compile(r"\(?([A-Z])\)?|\(?([A-Z])[).:].*", re.DOTALL)
 _BRACKETED = re.compile(r"(\(|\[|\\\{)[^()\[\]]*,[^()\[\]]*(\)|\]|\\\})")
+_TUPLE = re.compile(r"\(([^()\[\]]*,[^()\[\]]*)\)")
+_LIST = re.compile(r"(?!\\\{)[^()\[\]=<>]*,[^()\[\]=<>]*")
+_WITHOUT_I = frozenset("jkmn")
+"""Variables beside which i is an index or a unit vector, not the imaginary unit."""
 
 
 def judge(completion: Completion, task: Task) -> Verdict:
@@ -34,10 +42,15 @@ def judge(completion: Completion, task: Task) -> Verdict:
     The reason names the way the answer was found and both sides: "boxed 41, reference is 42".
     """
     final = final_answer(completion)
+    if (final is None or final.way == "last number") and _LETTER.fullmatch(notation.normalised(task.reference or "")):
+        final = chosen_letter(completion) or final
     if final is None:
         reason = "cut off before a final answer" if completion.truncated else "no final answer found"
         return Verdict("no_answer", reason)
-    plain, reference = notation.normalised(final.text), notation.normalised(task.reference or "")
+    reference = notation.normalised(task.reference or "")
+    plain = notation.normalised(final.text)
+    if plain != reference:
+        plain = notation.without_statement(plain)
     answer = stored(_canonical(plain))
     try:
         equal = _equals_reference(task, reference, plain)
@@ -62,23 +75,43 @@ def _canonical(plain: str) -> str:
 def same(a: str, b: str) -> bool:
     """Whether two answers of one query are equivalent; both in canonical form."""
     settled = _settled(a, b)
-    return _verified(a, b) if settled is None else settled
+    if settled is None:
+        return a == b or _verified(a, b)
+    return settled and _settled(b, a) is True
 
 
 def read_reference(task: Task) -> None:
     """Read and evaluate the reference without any answer: what it costs here is not an answer's fault."""
-    _verified(notation.normalised(task.reference or ""), "1")
+    _readable(notation.normalised(task.reference or ""))
 
 
 def _equals_reference(task: Task, reference: str, answer: str) -> bool:
+    """Whether the answer is the reference.
+
+    What cannot be read as mathematics raises UnreadableReference for every answer, also for one that equals it letter
+    by letter: if only right answers could be judged, all that were judged would be right.
+    """
+    if _TEXT.fullmatch((task.reference or "").strip().strip("$")) and numbers.number_in(reference) is None:
+        return _same_words(reference, answer)
     settled = _settled(reference, answer)
     if settled is not None:
         return settled
     if not task.readable:
         raise UnreadableReference("reading the reference met a limit of time or memory")
-    if not _parsed(units.without_unit(reference)[0]):
+    if not _parsed(units.without_unit(_in_one_form(reference, reference)[0])[0]):
         raise UnreadableReference(f"the reference cannot be read as mathematics: {task.reference}")
+    if reference == answer:
+        return _readable(reference)
+    if len(answer) > 2000 + 20 * len(reference) or _differently_bracketed(reference, answer):
+        return False
     return _verified(reference, answer)
+
+
+@lru_cache(maxsize=64)
+def _readable(reference: str) -> bool:
+    """True once the reference has been read and evaluated."""
+    _verified(reference, "1")
+    return True
 
 
 def _number(plain: str) -> numbers.Number | None:
@@ -89,24 +122,53 @@ def _number(plain: str) -> numbers.Number | None:
 
 
 def _settled(reference: str, answer: str) -> bool | None:
-    """What normalised strings and plain numbers say of two answers; None where they leave it open."""
+    """What words, letters and plain numbers say of two answers; None where they leave it open."""
     if not reference or not answer:
         return False
-    if reference == answer:
-        return True
-    if _WORDS.fullmatch(reference):
-        return reference.casefold() == answer.strip("()").casefold()
+    if _is_word(reference):
+        return _same_words(reference, answer)
     letter = _LETTER.fullmatch(reference)
     if letter and (chosen := _LETTER.fullmatch(answer)):
         return (letter[1] or letter[2]) == (chosen[1] or chosen[2])
-    both_equations = "=" in reference and "=" in answer
-    number = numbers.number_in(reference) if both_equations else _number(reference)
-    other = numbers.number_in(answer) if both_equations else _number(answer)
+    if "=" in reference and "=" in answer and reference.partition("=")[0] != answer.partition("=")[0]:
+        return None  # x = 5 and y = 5 are two things, x + 1 = 6 and x = 5 one
+    number, other = _number(reference), _number(answer)
     if number is not None and other is not None:
         return numbers.equal(number, other)
-    if len(answer) > 2000 + 20 * len(reference) or _differently_bracketed(reference, answer):
-        return False
+    return _same_digits(reference, answer)
+
+
+def _same_digits(reference: str, answer: str) -> bool | None:
+    """What numbers with a base, and times of day, say of two answers."""
+    if (time := numbers.time_of_day(reference)) is not None:
+        return time == numbers.time_of_day(answer)
+    based, other = numbers.in_base(reference), numbers.in_base(answer)
+    if based is not None and other is not None:
+        return based == other
+    if based is not None or other is not None:
+        plain = answer if based is not None else reference
+        return (based or other or ("", 0))[0] == plain.lstrip("0") if plain.isdigit() else None
     return None
+
+
+def _is_word(reference: str) -> bool:
+    """Whether a reference is a word or several rather than a product of variables.
+
+    Three letters are a word with a capital, or where they hold a vowel and are not in a product's alphabetical order.
+    """
+    if _WORDS.fullmatch(reference) or _NAME.fullmatch(reference):
+        return True
+    short = len(reference) == 3 and reference.isascii() and reference.isalpha() and reference.islower()
+    return short and not set("aeiou").isdisjoint(reference) and sorted(reference) != list(reference)
+
+
+def _same_words(reference: str, answer: str) -> bool:
+    """Whether two texts say the same, without case, article, hyphens and what stands around them."""
+    return _plain_words(reference) == _plain_words(answer)
+
+
+def _plain_words(text: str) -> str:
+    return _ARTICLE.sub("", re.sub(r"[\s-]+", " ", text).strip(" ().,!?'").casefold(), count=1)
 
 
 def _differently_bracketed(a: str, b: str) -> bool:
@@ -137,7 +199,40 @@ def _verified(reference: str, answer: str) -> bool:
 
     reference, unit = units.without_unit(reference)
     answer, other_unit = units.without_unit(answer)
-    if units.unlike(unit, other_unit):
+    if units.ratio(unit, other_unit) != 1:
         return False
+    reference, answer = notation.with_case_kept(*_in_one_form(reference, answer))
     gold, target = _parsed(reference), _parsed(answer)
-    return bool(gold and target and verify(gold, target, timeout_seconds=None, allow_set_relation_comp=True))
+    if not gold or not target:
+        return False
+    gold, target = _with_imaginary_unit(gold, target)
+    return bool(verify(gold, target, timeout_seconds=None, allow_set_relation_comp=True))
+
+
+def _in_one_form(a: str, b: str) -> tuple[str, str]:
+    """Two answers, each as a set where one describes a set by inequalities, as tuples where one is assignments."""
+    if r"\{" in a + b or "or" in a + b:
+        one, other = relations.described_set(a), relations.described_set(b)
+        if one is None or other is None or one[0] == other[0]:
+            return one[1] if one else a, other[1] if other else b
+    if _TUPLE.fullmatch(a) and _LIST.fullmatch(b):  # of a list and a tuple, both are in order
+        return a, f"({b})"
+    if _TUPLE.fullmatch(b) and _LIST.fullmatch(a):
+        return f"({a})", b
+    if "=" in a + b:
+        if _TUPLE.fullmatch(b):
+            return relations.assigned_tuple(a) or a, b
+        if _TUPLE.fullmatch(a):
+            return a, relations.assigned_tuple(b) or b
+    return a, b
+
+
+def _with_imaginary_unit(gold: list[Any], target: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The same with i as the imaginary unit, unless variables beside it say that it is an index or a vector."""
+    from sympy import I
+
+    symbols = [symbol for expression in gold + target for symbol in expression.free_symbols]
+    if not any(symbol.name == "i" for symbol in symbols) or any(symbol.name in _WITHOUT_I for symbol in symbols):
+        return gold, target
+    units_i = [(symbol, I) for symbol in symbols if symbol.name == "i"]
+    return [each.subs(units_i) for each in gold], [each.subs(units_i) for each in target]

@@ -41,7 +41,8 @@ _PATTERN = re.compile(
     (?: (?: \s?(?:\\times|\\cdot|\*)\s? | \ x\ ) 10\^\{{?(?P<power>-?\d{{1,3}})\}}?
       | [eE](?P<exponent>[-+]?\d{{1,3}})(?!\d) )?
     (?P<close>\))?
-    (?P<unit> \s?% | \s?\^\\circ(?:\s?[CFK])? | \s?[A-Za-z][A-Za-z .,/]*(?:\^?\{{?[23]\}}?)? )?
+    (?P<unit> \s?% | \s?\^\\circ(?:\s?[CFK])?
+      | \s?[A-Za-z][A-Za-z .,/]*(?:\^?\{{?[23]\}}?)? (?:/[A-Za-z]+(?:\^?\{{?[23]\}}?)?)? )?
     """,
     re.VERBOSE,
 )
@@ -106,20 +107,21 @@ def _whole(digits: str | None) -> int:
     return int((digits or "0").replace(",", "").replace(" ", ""))
 
 
-def equal(a: Number, b: Number) -> bool:
+def equal(reference: Number, answer: Number) -> bool:
     """Whether two numbers are the same: exactly, or one is the other rounded to six or more significant digits.
 
-    A percentage is its number as well as its hundredth (graders ask for "percent" both ways);
-    known units are converted, other units are ignored, as is a missing one.
+    A percentage is its hundredth, and also its number where a percentage may have been asked for: against a
+    reference without the sign only above 1, since 0.5% is not 0.5. Known units are converted, other units are
+    ignored, as is a missing one.
     """
-    scale_a, scale_b = units.scale(a.unit), units.scale(b.unit)
-    if scale_a and scale_b and scale_a != scale_b:
-        return scale_a[0] == scale_b[0] and a.value * scale_a[1] == b.value * scale_b[1]
-    if _same_value(a, b):
+    ratio = units.ratio(reference.unit, answer.unit)
+    if ratio != 1:
+        return reference.value * ratio == answer.value and ratio != 0
+    if reference.percent != answer.percent and _same_value(_hundredth(reference), _hundredth(answer)):
         return True
-    if a.percent != b.percent:
-        return _same_value(_hundredth(a), _hundredth(b))
-    return False
+    if answer.percent and not reference.percent and abs(reference.value) <= 1:
+        return reference.value == answer.value == 0
+    return _same_value(reference, answer)
 
 
 def _hundredth(number: Number) -> Number:
@@ -135,6 +137,24 @@ def _rounds_to(exact: Number, decimal: Number) -> bool:
     if decimal.places is None or abs(decimal.value) * 10**decimal.places < 10 ** (_ENOUGH_DIGITS - 1):
         return False
     return abs(exact.value - decimal.value) <= Fraction(1, 2 * 10**decimal.places)
+
+
+_IN_BASE = re.compile(r"0*(\d+)_\{?(\d{1,2})\}?")
+
+
+def in_base(text: str) -> tuple[str, int] | None:
+    """The digits and the base of a number written with its base, such as 1011_2; None for anything else."""
+    found = _IN_BASE.fullmatch(text)
+    return (found[1], int(found[2])) if found else None
+
+
+_TIME = re.compile(r"(\d{1,2})(?::([0-5]\d))?\s?([AaPp])\.?\s?[Mm]\.?")
+
+
+def time_of_day(text: str) -> tuple[int, int, str] | None:
+    """Hour, minutes and "a" or "p" of a time with a.m. or p.m.; None for anything else."""
+    found = _TIME.fullmatch(text)
+    return (int(found[1]), int(found[2] or 0), found[3].lower()) if found else None
 
 
 def canonical(number: Number) -> str:

@@ -3,6 +3,8 @@
 No answer can hang or kill a run: the worker limits CPU time and memory itself (see `worker`), and a looser
 wall clock here ends one that does not come back. What a worker dies of is tried once more, alone in a
 new one, before it counts; waiting for a free worker never counts. This process never parses an answer.
+
+Programs are taken out of answers by a worker too, and run by `bon_hydra.sandbox`, which is opened for the first one.
 """
 
 from __future__ import annotations
@@ -12,26 +14,37 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bon_hydra.records import Candidate, Query, Verdict
-from bon_hydra.verifiers import WITHOUT_CLASSES, verifier_of
+from bon_hydra.schema import SandboxConfig
+from bon_hydra.verifiers import SANDBOXED, WITHOUT_CLASSES, code, verifier_of
 from bon_hydra.verifiers.completion import Completion, Task, one_line, settled
 from bon_hydra.verifiers.process import WallTimeUp, Worker, WorkerLost
+
+if TYPE_CHECKING:
+    from bon_hydra.sandbox.pool import Sandboxes
 
 
 class Judges:
     """A pool of worker processes that judge; `async with Judges(2) as judges: await judges.judge(query, candidates)`.
 
     Workers start when they are first needed, and all are gone when the block ends. `cpu_s` and `memory_mb`
-    (beyond what a worker has loaded) are for one candidate.
+    (beyond what a worker has loaded) are for judging one candidate; `sandbox` says how programs are run, as many at
+    once as there are workers.
     """
 
-    def __init__(self, workers: int, cpu_s: float = 5.0, memory_mb: int = 1024) -> None:
+    def __init__(
+        self, workers: int, cpu_s: float = 5.0, memory_mb: int = 1024, sandbox: SandboxConfig | None = None
+    ) -> None:
         self._slots = [_Slot(cpu_s, memory_mb) for _ in range(workers)]
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
         self._cpu_s = cpu_s
         self._wall_s = 3 * cpu_s + 10
+        self._sandbox = sandbox or SandboxConfig()
+        self._opening = asyncio.Lock()
+        self._opened: Sandboxes | None = None
+        self._services = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         for slot in self._slots:
@@ -41,17 +54,19 @@ class Judges:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(*(slot.empty() for slot in self._slots))
+        await asyncio.gather(self._services.aclose(), *(slot.empty() for slot in self._slots))
 
     async def judge(self, query: Query, candidates: Sequence[Candidate]) -> tuple[list[Verdict], list[int | None]]:
         """The verdict on each candidate and the class of its answer, both in the order of the candidates.
 
         Equivalent answers have the same class, numbered from 0 by first appearance; None where there is no answer
-        and for verifiers that know no equivalence. Raises UnknownVerifier; all else that goes wrong is a verdict.
+        and for verifiers that know no equivalence. Raises UnknownVerifier, and ConfigError where there is code to run
+        and no sandbox to run it in; all else that goes wrong is a verdict.
         """
         verifier = verifier_of(query.verifier)
         task = Task.of(query)
-        verdicts: list[Verdict | None] = [_without_judge(query, candidate, task) for candidate in candidates]
+        tests, unreadable = _tests(task) if query.verifier in SANDBOXED else (None, None)
+        verdicts = [_without_judge(query, candidate, task) or unreadable for candidate in candidates]
         open_to_judge = {
             i: Completion.of(candidate.response)
             for i, candidate in enumerate(candidates)
@@ -61,12 +76,15 @@ class Judges:
         if open_to_judge:
             different = list(dict.fromkeys(open_to_judge.values()))
             async with self._slot() as slot:
-                judged = dict(zip(different, await self._verdicts(slot, query.verifier, task, different), strict=True))
+                seen = task if tests is None else Task(code.without_cases(tests))
+                judged = dict(zip(different, await self._verdicts(slot, query.verifier, seen, different), strict=True))
                 for i, completion in open_to_judge.items():
                     verdicts[i] = judged[completion]
                 if query.verifier not in WITHOUT_CLASSES:
                     answers = [None if verdict is None else verdict.answer for verdict in verdicts]
                     classes = await self._classes(slot, query.verifier, answers)
+            if tests is not None:
+                verdicts = await self._tested(verdicts, tests)
         return [replace(verdict, verifier=verifier) for verdict in verdicts if verdict is not None], classes
 
     @contextlib.asynccontextmanager
@@ -80,6 +98,34 @@ class Judges:
             raise
         finally:
             self._free.put_nowait(slot)
+
+    async def _tested(self, verdicts: list[Verdict | None], tests: dict[str, Any]) -> list[Verdict | None]:
+        """The verdicts with each program that waits in one run against the tests, the same program once."""
+        programs = list(dict.fromkeys(verdict.answer for verdict in verdicts if verdict and verdict.answer is not None))
+        if not programs:
+            return verdicts
+        sandboxes = await self._sandboxes()
+        outcomes = await asyncio.gather(*(sandboxes.judge(program, tests) for program in programs))
+        ran = {program: code.verdict_of(outcome) for program, outcome in zip(programs, outcomes, strict=True)}
+        return [ran[v.answer] if v is not None and v.answer is not None else v for v in verdicts]
+
+    async def _sandboxes(self) -> Sandboxes:
+        """The sandbox's own pool, opened for the first program."""
+        async with self._opening:
+            if self._opened is None:
+                from bon_hydra.sandbox.pool import Sandboxes
+
+                config = self._sandbox
+                self._opened = await self._services.enter_async_context(
+                    Sandboxes(
+                        len(self._slots),
+                        config.level,
+                        config.allow_unsafe,
+                        cpu_s=config.cpu_s,
+                        memory_mb=config.memory_mb,
+                    )
+                )
+        return self._opened
 
     async def _verdicts(self, slot: _Slot, name: str, task: Task, completions: list[Completion]) -> list[Verdict]:
         verdicts: list[Verdict] = []
@@ -173,6 +219,14 @@ def _without_judge(query: Query, candidate: Candidate, task: Task) -> Verdict | 
     if query.verifier == "none":
         return Verdict("unverifiable", "not judged")
     return settled(Completion.of(candidate.response), task)
+
+
+def _tests(task: Task) -> tuple[dict[str, Any] | None, Verdict | None]:
+    """The tests of code, or the verdict on every answer where they cannot be read."""
+    try:
+        return code.tests_of(task.reference), None
+    except ValueError as problem:
+        return None, Verdict("unverifiable", one_line(str(problem)))
 
 
 def _of_the_lost(lost: WorkerLost) -> Verdict:

@@ -9,12 +9,12 @@ Looser where leaving out says the same: an optional argument equal to its schema
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from bon_hydra.records import Verdict
+from bon_hydra.verifiers.arguments import accepts, equal, has_type, properties_of, types_of
 from bon_hydra.verifiers.completion import Completion, Task, one_line, quoted, stored
 
 
@@ -24,6 +24,9 @@ class Call:
 
     name: str
     arguments: dict[str, Any]
+    accepted: bool = False
+    """`arguments` are of a reference that lists for each of them the values that are right, in BFCL's way: "" among
+    them says that it may be left out, and the keys of an object inside list their values likewise."""
 
 
 class Malformed(ValueError):
@@ -36,18 +39,18 @@ _NO_PARAMETERS: dict[str, Any] = {}
 def judge(completion: Completion, task: Task) -> Verdict:
     """`pass` where the structured calls are the reference's, in any order.
 
-    The reference is a JSON list of `{"name", "arguments"}` (arguments an object or a JSON string); an
+    The reference is a JSON list of `{"name", "arguments"}` (arguments an object or a JSON string), or of
+    `{"name", "accepted"}` with a list of accepted values for each argument; an
     empty list means that no call is right. A reference or tools that cannot be read are `unverifiable`.
     Calls written as text do not count. The reason says what differs.
     """
     try:
-        expected = read_calls(task.reference or "")
+        expected = read_calls(task.reference or "", reference=True)
         schemas = read_schemas(task.tools)
     except Malformed as problem:
         return Verdict("unverifiable", one_line(f"the reference cannot be used: {problem}"))
-    for call in expected:
-        if schemas is not None and _schema_of(call.name, schemas) is None:
-            return Verdict("unverifiable", one_line(f"the reference calls {quoted(call.name)}, which is no tool"))
+    if (unusable := _unusable(expected, schemas)) is not None:
+        return Verdict("unverifiable", one_line(unusable))
     if completion.tool_calls is None:
         if completion.truncated:
             return Verdict("no_answer", "cut off before a call")
@@ -69,15 +72,42 @@ def judge(completion: Completion, task: Task) -> Verdict:
     return Verdict("fail", one_line(difference), answer=answer)
 
 
-def read_calls(text: str) -> list[Call]:
+def _unusable(expected: list[Call], schemas: dict[str, dict[str, Any]] | None) -> str | None:
+    """Why no call could ever be right; None where one can."""
+    if schemas is None:
+        return None
+    for call in expected:
+        if _schema_of(call.name, schemas) is None:
+            return f"the reference calls {quoted(call.name)}, which is no tool"
+        if not call.accepted and (broken := _broken_schema(call, schemas)) is not None:
+            return f"the reference breaks its own schema: {broken}"
+    return None
+
+
+def read_calls(text: str, *, reference: bool = False) -> list[Call]:
     """Calls from JSON: a list of `{"name", "arguments"}`, bare or each inside OpenAI's `{"function": …}`.
+
+    Of a reference, `accepted` may take the place of `arguments`.
 
     Raises Malformed, naming what cannot be read.
     """
     listed = _json(text, "the calls are")
     if not isinstance(listed, list):
         raise Malformed("the calls are not a JSON list")
-    return [_call(item) for item in listed]
+    return [_accepting(item) if reference and _lists_accepted(item) else _call(item) for item in listed]
+
+
+def _lists_accepted(item: Any) -> bool:
+    return isinstance(item, dict) and "accepted" in item and "arguments" not in item
+
+
+def _accepting(item: dict[str, Any]) -> Call:
+    name, accepted = item.get("name"), item["accepted"]
+    if not isinstance(name, str) or not name:
+        raise Malformed("a call without a name")
+    if not isinstance(accepted, dict) or not all(isinstance(values, list) for values in accepted.values()):
+        raise Malformed(f"the arguments of {quoted(name)} do not list their accepted values")
+    return Call(name, accepted, accepted=True)
 
 
 def _call(item: Any) -> Call:
@@ -160,7 +190,7 @@ def _broken_schema(call: Call, schemas: dict[str, dict[str, Any]]) -> str | None
     schema = _schema_of(call.name, schemas)
     if schema is None:
         return f"called {quoted(call.name)}, which is not among the tools"
-    properties = _properties(schema)
+    properties = properties_of(schema)
     for parameter in schema.get("required") or ():
         if parameter not in call.arguments:
             return f"{call.name}: required {parameter} is missing"
@@ -168,117 +198,68 @@ def _broken_schema(call: Call, schemas: dict[str, dict[str, Any]]) -> str | None
         if parameter not in properties:
             if properties or schema.get("additionalProperties") is not True:
                 return f"{call.name}: there is no parameter {quoted(parameter)}"
-        elif not _has_type(value, properties[parameter]):
-            wanted = properties[parameter].get("type")
+        elif not has_type(value, properties[parameter]):
+            wanted = types_of(properties[parameter])
             return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected type {wanted}"
+        elif (
+            value is not None
+            and isinstance(options := properties[parameter].get("enum"), list)
+            and not accepts(value, options)
+        ):
+            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected one of {quoted(_shown(options))}"
     return None
 
 
 def _call_difference(call: Call, expected: Call, schemas: dict[str, dict[str, Any]] | None) -> str | None:
     if not _same_name(call.name, expected.name, schemas):
         return f"called {quoted(call.name)}, expected {quoted(expected.name)}"
-    properties = _properties((schemas and _schema_of(expected.name, schemas)) or {})
+    properties = properties_of((schemas and _schema_of(expected.name, schemas)) or {})
     for parameter in {**expected.arguments, **call.arguments}:
         default = properties.get(parameter, {})
+        wanted: Any = expected.arguments.get(parameter)
+        right = accepts if expected.accepted else equal
         if parameter not in call.arguments:
-            if "default" in default and _equal(default["default"], expected.arguments[parameter]):
+            if (expected.accepted and "" in wanted) or ("default" in default and right(default["default"], wanted)):
                 continue
-            return f"{call.name}: {parameter} is missing, expected {quoted(_shown(expected.arguments[parameter]))}"
+            return f"{call.name}: {parameter} is missing, expected {_wanted(wanted, expected)}"
         value = call.arguments[parameter]
         if parameter not in expected.arguments:
-            if "default" in default and _equal(value, default["default"]):
+            if "default" in default and equal(value, default["default"]):
                 continue
             return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected to be left out"
-        wanted = expected.arguments[parameter]
-        if not _equal(value, wanted):
-            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected {quoted(_shown(wanted))}"
+        if not right(value, wanted):
+            return f"{call.name}: {parameter} is {quoted(_shown(value))}, expected {_wanted(wanted, expected)}"
     return None
+
+
+def _wanted(wanted: Any, expected: Call) -> str:
+    """What an argument should be, for a reason."""
+    if not expected.accepted:
+        return quoted(_shown(wanted))
+    values = [value for value in wanted if value != ""]
+    return quoted(_shown(values[0])) if len(values) == 1 else f"one of {quoted(_shown(values))}"
 
 
 def _same_name(a: str, b: str, schemas: dict[str, dict[str, Any]] | None) -> bool:
     if schemas is None:
-        return a == b or a.replace(".", "_") == b.replace(".", "_")
+        return _sendable(a) == _sendable(b)
     return _tool_name(a, schemas) == _tool_name(b, schemas)
+
+
+def _sendable(name: str) -> str:
+    """A name as APIs take it that refuse everything but letters, digits, _ and -."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)
 
 
 def _tool_name(name: str, schemas: dict[str, dict[str, Any]]) -> str:
     """The tool that is meant: APIs refuse dots in names, so that `math.hypot` comes back as `math_hypot`."""
     if name in schemas:
         return name
-    return next((known for known in schemas if known.replace(".", "_") == name.replace(".", "_")), name)
+    return next((known for known in schemas if _sendable(known) == _sendable(name)), name)
 
 
 def _schema_of(name: str, schemas: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
     return schemas.get(_tool_name(name, schemas))
-
-
-def _properties(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    properties = schema.get("properties")
-    if not isinstance(properties, dict):
-        return {}
-    return {name: rule if isinstance(rule, dict) else {} for name, rule in properties.items()}
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "float": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "tuple": (list,),
-    "object": (dict,),
-    "dict": (dict,),
-    "null": (type(None),),
-}
-
-
-def _has_type(value: Any, rule: dict[str, Any]) -> bool:
-    """Whether a value has its schema's type, lists and objects looked into; types nobody knows hold for everything."""
-    alternatives = rule.get("anyOf") or rule.get("oneOf")
-    if isinstance(alternatives, list):
-        return any(_has_type(value, alternative) for alternative in alternatives if isinstance(alternative, dict))
-    names = rule.get("type")
-    for name in names if isinstance(names, list) else [names]:
-        kinds = _TYPES.get(name) if isinstance(name, str) else None
-        if kinds is None or (type(value) in kinds and _has_inner_types(value, rule)):
-            return True
-    return value is None and rule.get("nullable") is True
-
-
-def _has_inner_types(value: Any, rule: dict[str, Any]) -> bool:
-    if isinstance(value, list) and isinstance(rule.get("items"), dict):
-        return all(_has_type(item, rule["items"]) for item in value)
-    if isinstance(value, dict):
-        properties = _properties(rule)
-        return all(_has_type(item, properties.get(name, {})) for name, item in value.items())
-    return True
-
-
-_NUMERAL = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)\s*")
-
-
-def _equal(value: Any, expected: Any) -> bool:
-    """Whether two JSON values are the same after BFCL: type for type, numbers within 1e-9, strings standardised."""
-    if isinstance(value, bool) or isinstance(expected, bool) or value is None or expected is None:
-        return value is expected
-    if isinstance(value, int | float) and isinstance(expected, int | float):
-        exact = isinstance(value, int) and isinstance(expected, int)
-        return value == expected or (not exact and math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-9))
-    if isinstance(value, str) and isinstance(expected, str):
-        if _NUMERAL.fullmatch(value) and _NUMERAL.fullmatch(expected):
-            return value.strip() == expected.strip() or float(value) == float(expected)
-        return _standardised(value) == _standardised(expected)
-    if isinstance(value, list) and isinstance(expected, list):
-        return len(value) == len(expected) and all(map(_equal, value, expected))
-    if isinstance(value, dict) and isinstance(expected, dict):
-        return value.keys() == expected.keys() and all(_equal(value[key], expected[key]) for key in value)
-    return False
-
-
-def _standardised(text: str) -> str:
-    """BFCL's `standardize_string`."""
-    return re.sub(r"[ ,./\-_*^]", "", text).lower().replace("'", '"')
 
 
 def _named(calls: list[Call]) -> str:

@@ -11,8 +11,12 @@ _MEASURES = {
     "mass": "mg milligram 1/1000, g gram 1, kg kilogram 1000, lb pound 453.59237, oz ounce 28.349523125",
     "time": "ms millisecond 1/1000, s sec second 1, min minute 60, h hr hour 3600, day 86400, week 604800",
     "months": "month 1, year yr 12",
-    "volume": "ml milliliter millilitre 1/1000, l liter litre 1, gal gallon 3.785411784",
+    "volume": "ml milliliter millilitre 1/1000, cl 1/100, l liter litre 1, gal gallon 3.785411784",
     "angle": r"degree deg ^\circ 1",
+    "radians": "radian rad 1",
+    "celsius": "celsius 1",
+    "fahrenheit": "fahrenheit 1",
+    "cups": "cup 1",
     "dollars": "cent ¢ 1/100, $ dollar usd 1",
     "euros": "€ euro eur 1",
     "pounds": "£ 1",
@@ -35,11 +39,29 @@ _NOT_UNITS = frozenset(
 """Words behind a number that change its value or make it another kind of thing."""
 
 _UNIT = re.compile(r"(?:(square|sq|cubic|cu)\.? )?(\^\\circ|[a-z]+|[$€£¥₹¢])(?:\^?\{?([23])\}?)?")
-_LAST_WORD = re.compile(r"(?:(?:square|sq|cubic|cu)\.? )?[A-Za-z]{2,}(?:\^?\{?[23]\}?)?$")
+_PER = re.compile(r"\s?/\s?| per ")
+_SPEEDS = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "fps": "ft/s"}
+_TEMPERATURE = re.compile(r"(?:\^\\circ|degrees?)\s?(c|f)(?:elsius|ahrenheit)?")
+_WORD = r"(?:(?:square|sq|cubic|cu)\.? )?[A-Za-z]+(?:\^?\{?[23]\}?(?![0-9}]))?"
+_BEHIND = re.compile(rf"\s?({_WORD}(?:(?:/| per ){_WORD})?)(?![A-Za-z])")
+_LAST_WORDS = re.compile(rf"(?<![A-Za-z\\]){_WORD}(?:(?:/| per ){_WORD})?$")
 
 
 def scale(unit: str) -> tuple[str, Fraction] | None:
-    """What a unit in lower case measures and how many of the base unit it is; None for units that are not known."""
+    """What a unit in lower case measures and how many of the base unit it is; None for units that are not known.
+
+    >>> scale("km/h")
+    ('length^1/time^1', Fraction(5, 18))
+    """
+    if temperature := _TEMPERATURE.fullmatch(unit):
+        return {"c": "celsius^1", "f": "fahrenheit^1"}[temperature[1]], Fraction(1)
+    over, *under = (_simple_scale(part) for part in _PER.split(_SPEEDS.get(unit, unit), maxsplit=1))
+    if over is None or not under:
+        return over
+    return None if under[0] is None else (f"{over[0]}/{under[0][0]}", over[1] / under[0][1])
+
+
+def _simple_scale(unit: str) -> tuple[str, Fraction] | None:
     found = _UNIT.fullmatch(unit)
     if not found or found[2] not in _KNOWN:
         return None
@@ -48,9 +70,18 @@ def scale(unit: str) -> tuple[str, Fraction] | None:
     return f"{measured}^{power}", size**power
 
 
-def unlike(unit: str, other: str) -> bool:
-    """Whether two units are both known and are not the same."""
-    return None not in (scale(unit), scale(other)) and scale(unit) != scale(other)
+def ratio(unit: str, other: str) -> Fraction:
+    """How many of the other unit one unit is; 0 where they measure different things, 1 where one is not known.
+
+    "Degrees" says both an angle and a temperature.
+    """
+    one, two = scale(unit), scale(other)
+    if one is None or two is None or one == two:
+        return Fraction(1)
+    if one[0] == two[0]:
+        return one[1] / two[1]
+    measures = {one[0], two[0]}
+    return Fraction("angle^1" in measures and bool(measures & {"celsius^1", "fahrenheit^1"}))
 
 
 def is_unit(text: str, attached: bool) -> bool:
@@ -68,12 +99,25 @@ def is_unit(text: str, attached: bool) -> bool:
     return words[0] in _KNOWN or (len(words[0]) > 2 and not attached)
 
 
+def behind(text: str, position: int) -> str:
+    """The known unit that stands at a position of prose, "" where there is none; "in" and single letters are words."""
+    found = _BEHIND.match(text, position)
+    if not found:
+        return ""
+    for unit in (found[1], found[1].partition(" ")[0]):
+        if len(unit) > 1 and unit.lower() != "in" and scale(unit.lower()):
+            return unit
+    return ""
+
+
 def without_unit(text: str) -> tuple[str, str]:
     """A formula and the known unit behind it, "" where there is none: ("16\\\\pi", "cm^2") for "16\\\\pi cm^2"."""
-    last = _LAST_WORD.search(text)
-    if not last or last.start() == 0 or text[last.start() - 1] == "\\" or text[last.start() - 1].isalpha():
+    last = _LAST_WORDS.search(text)
+    if not last or last.start() == 0 or len(last.group()) == 1:
         return text, ""
     unit = last.group().lower()
+    if unit[1] in "^/" and text[last.start() - 1] != " ":  # 2x/s is a quotient, 2 m/s a speed
+        return text, ""
     if scale(unit) is None and unit not in {"units", "square units", "cubic units"}:
         return text, ""
     return text[: last.start()].strip(), unit

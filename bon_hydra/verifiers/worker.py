@@ -35,8 +35,8 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from bon_hydra.records import Verdict
-from bon_hydra.verifiers import VERIFIERS
+from bon_hydra.records import VERDICTS, Verdict
+from bon_hydra.verifiers import VERIFIERS, judge_of
 from bon_hydra.verifiers.completion import Completion, Task, one_line
 
 CLASSES_CPU_S = 1.0
@@ -130,7 +130,7 @@ def _verdict(name: str, completion: Completion, task: Task, limits: Limits) -> d
 
     def judged() -> None:
         try:
-            verdicts.append(_module(name).judge(completion, task))
+            verdicts.append(_stamped(name, judge_of(name)(completion, task)))
         except MemoryError:
             raise
         except Exception as fault:
@@ -168,8 +168,17 @@ def _our_fault(name: str, fault: Exception) -> Verdict:
     return Verdict("verifier_error", f"the {name} verifier failed", error=error)
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(VERIFIERS[name])
+def _stamped(name: str, verdict: Any) -> Verdict:
+    """A verdict as it may be kept; a plug-in that gives something else has failed."""
+    if not isinstance(verdict, Verdict) or verdict.verdict not in VERDICTS:
+        raise TypeError(f"a verifier returns a Verdict with one of {', '.join(VERDICTS)}")
+    scorer = verdict.scorer or (name if verdict.score is not None else None)
+    return replace(verdict, reason=one_line(verdict.reason), scorer=scorer)
+
+
+def _module(name: str) -> ModuleType | None:
+    """Where a verifier of ours keeps what it knows beside `judge`; None of a plug-in."""
+    return import_module(VERIFIERS[name]) if name in VERIFIERS else None
 
 
 def _limit_memory(memory_mb: int) -> None:

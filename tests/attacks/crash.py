@@ -1,0 +1,7 @@
+"""Crashes its process."""
+
+import ctypes
+
+
+def f(x):
+    ctypes.string_at(0)

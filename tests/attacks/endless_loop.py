@@ -1,0 +1,6 @@
+"""Never returns."""
+
+
+def f(x):
+    while True:
+        pass

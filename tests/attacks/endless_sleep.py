@@ -1,0 +1,8 @@
+"""Holds its worker without using any CPU."""
+
+import time
+
+
+def f(x):
+    while True:
+        time.sleep(1000)
