@@ -97,8 +97,8 @@ def traces() -> list[str]:
 @pytest.fixture(scope="module", params=["namespaces", "landlock"])
 def level(request: pytest.FixtureRequest) -> Iterator[Level]:
     """A worker at each level, which all attacks share."""
-    KEPT.write_text("kept")
     level = Level(request.param)
+    KEPT.write_text("kept")
     assert level.judge(HONEST, FUNCTION).verdict == "pass"
     yield level
     level.close()

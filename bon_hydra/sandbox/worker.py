@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .inside import folders, wire
+from .inside.watch import PATIENCE
 from .launch import ENVIRONMENT, Limits, command
 from .outcome import VERDICTS, Outcome
 
@@ -49,6 +50,8 @@ class Worker:
         self._control = control
         self._scratch = scratch
         self._limits = limits
+        # Far beyond what the zygote allows judge and candidate; only one that hangs itself gets there.
+        self._deadline_s = limits.program_wall_s + 2 * PATIENCE * limits.program_cpu_s + _GRACE_S
 
     @property
     def pid(self) -> int:
@@ -113,7 +116,7 @@ class Worker:
     async def judge(self, program: str, tests: Mapping[str, Any]) -> Judged:
         """Judges `program`. Raises Broken."""
         try:
-            async with asyncio.timeout(self._limits.program_wall_s + _GRACE_S):
+            async with asyncio.timeout(self._deadline_s):
                 return await self._judge(program, tests)
         except (TimeoutError, OSError, wire.WireError) as error:
             raise Broken(f"{type(error).__name__}: {error}") from None

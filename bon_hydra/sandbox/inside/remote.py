@@ -9,8 +9,8 @@ from __future__ import annotations
 import builtins
 import os
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 from . import wire
 from .ending import ENDED
@@ -178,15 +178,15 @@ class Candidate:
         os.close(self._channel)
 
 
-_ITERATOR: type = type(iter([0]))
+_LIST_ITERATOR: type = type(iter([0]))
 
 
 def _encode(value: object) -> Any:
     def other(value: object) -> Any:
         if type(value) is StandIn:
             return {"o": [object.__getattribute__(value, "_number"), ""]}
-        if type(value) is _ITERATOR:
-            return {"n": [wire.encode(item, other) for item in value]}
+        if type(value) is _LIST_ITERATOR:  # what an iterator of the program's came as
+            return {"n": [wire.encode(item, other) for item in cast(Iterator[object], value)]}
         raise CannotCross(f"a test gives the program a {type(value).__name__}, which cannot cross to its process")
 
     return wire.encode(value, other)

@@ -23,6 +23,9 @@ from .ending import ENDED, WHY
 _MAX_SPAWNS = 10_000
 _LOOK_EVERY_S = 0.05
 
+PATIENCE = 10
+"""Wall seconds that every second of CPU adds to the backstop, so that a busy machine ends nobody who gets on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -154,25 +157,19 @@ class Job:
         limits = self.limits
         now = time.monotonic()
         judge_cpu = self.judge.cpu()
-        rests = [
-            limits.cpu_s - (judge_cpu - self.judge.cpu_at_test),
-            limits.program_cpu_s - judge_cpu,
-            # Somewhat later than the candidate, which is ended first and leaves the judge time to say so.
-            limits.wall_s + 1 - (now - self.test_started),
-            limits.program_wall_s + 1 - (now - self.started),
-        ]
+        child = self.candidate
+        cpu = child.cpu() if child else 0.0
+        test_cpu = cpu - child.cpu_at_test if child else 0.0
+        judge_test_cpu = judge_cpu - self.judge.cpu_at_test
+        wall = limits.wall_s + PATIENCE * (test_cpu + judge_test_cpu) - (now - self.test_started)
+        program_wall = limits.program_wall_s + PATIENCE * (self.spent + cpu + judge_cpu) - (now - self.started)
+        # The judge somewhat later than the candidate, which is ended first and leaves the judge time to say so.
+        rests = [limits.cpu_s - judge_test_cpu, limits.program_cpu_s - judge_cpu, wall + 1, program_wall + 1]
         if min(rests) <= 0:
             self.judge_killed = "cpu" if min(rests[:2]) <= 0 else "wall"
             return 0
-        child = self.candidate
         if child and not self.why:
-            cpu = child.cpu()
-            own = [
-                limits.cpu_s - (cpu - child.cpu_at_test),
-                limits.program_cpu_s - (child.cpu_before + cpu),
-                limits.wall_s - (now - self.test_started),
-                limits.program_wall_s - (now - self.started),
-            ]
+            own = [limits.cpu_s - test_cpu, limits.program_cpu_s - (child.cpu_before + cpu), wall, program_wall]
             names = ("cpu", "program cpu", "wall", "wall")
             over = [name for name, rest in zip(names, own, strict=True) if rest <= 0]
             if not over and now - self.test_started > _LOOK_EVERY_S / 2:
