@@ -456,9 +456,7 @@ class TestProbing:
 
     def test_a_level_that_does_not_exist_is_named(self) -> None:
         """With those that do."""
-        with pytest.raises(
-            ConfigError, match=r"runner\.sandbox\.level=docker: it is one of auto, namespaces"
-        ):
+        with pytest.raises(ConfigError, match=r"runner\.sandbox\.level=docker: it is one of auto, namespaces"):
             probe.probe("docker", allow_unsafe=True)
 
     def test_the_canary_sees_what_is_not_confined(self) -> None:

@@ -55,10 +55,8 @@ def main() -> None:
     problems = list(read_problems().values())
     load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
-        print(
         print("| level | solutions | judged | pass | fail | timeout | other | seconds |")
         print("|---|---|---|---|---|---|---|---|")
-        )
         for level in ("namespaces", "landlock"):
             started = time.monotonic()
             for kind, found in asyncio.run(verdicts(problems, level)).items():
