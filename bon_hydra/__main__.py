@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from bon_hydra import launch
+from bon_hydra.checks import known_keys
 from bon_hydra.schema import Config, ConfigError
 
 PACKAGE = Path(__file__).parent
@@ -75,6 +76,10 @@ def flags_first(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """The console script: exit codes as the README lists them, one message for a mistake, no traceback."""
+    for argument in sys.argv[1:]:
+        key = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+        if argument.startswith("--") and key in set(known_keys()):
+            sys.exit(launch.refuse(f"{argument}: keys have no dashes here, and their value follows a =: {key}=…"))
     sys.argv[1:] = flags_first(sys.argv[1:])
     given = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, so that the message is ours

@@ -18,8 +18,8 @@ def explain(error: BaseException) -> str:
     """The message for an exception that Hydra or OmegaConf raised while composing."""
     if isinstance(error, OverrideParseException):
         return (
-            f"{error.override}: cannot be read as key=value. Text with spaces, commas, braces, = or : needs quotes "
-            "inside quotes: 'notes=\"What: x, y=1\"'"
+            f"{error.override}: cannot be read as key=value, without spaces around the =. Text with spaces, commas, "
+            "braces, = or : needs quotes inside quotes: 'notes=\"What: x, y=1\"'"
         )
     text = "\n".join(dict.fromkeys(str(e) for e in _chain(error)))
     for rule in (_no_header, _group_on_saved_run, _unknown_option, _unknown_key, _wrong_type):
@@ -62,6 +62,8 @@ def _unknown_option(text: str) -> str | None:
     hint = nearest(option, options)
     if group == "model":
         hint += f" Any model by its name: model=openai model.name={option}, or model=openai-compatible model.base_url=…"
+    if group == "experiment":
+        hint += " Your own YAML: --config-dir FOLDER, in FOLDER/experiment/NAME.yaml"
     return f"{group}={option}: there is no such option, wanted one of {', '.join(options)}{hint}"
 
 

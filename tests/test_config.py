@@ -217,6 +217,10 @@ MISTAKES = {
     ("-m", "num_candidates=1,0"): ["num_candidates"],
     ("-m", "temperature=0.1,hot"): ["temperature", "hot"],
     ("-cn", "nothere"): ["nothere"],
+    ("--num_candidates", "8"): [r"num_candidates=…"],
+    ("--max-queries=8",): [r"max_queries=…"],
+    ("num_candidates", "=", "8"): ["without spaces around the ="],
+    ("experiment=mine.yaml",): ["--config-dir FOLDER"],
     ("--config-dir", "nodir"): ["nodir"],
     ("--config-dir", "{mine}", "experiment=headless"): ["# @package _global_"],
 }

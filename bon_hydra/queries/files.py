@@ -29,6 +29,9 @@ HASHED_WHOLE = 256 * 1024**2
 HASHED_TAIL = 64 * 1024
 """Of larger ones, this many bytes at the end (where Parquet keeps its statistics), beside name and size."""
 
+# The Hub's client warns of each attempt; what came of them all is told by our own error.
+os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+
 
 @dataclass(frozen=True)
 class Source:
