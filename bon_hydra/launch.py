@@ -109,7 +109,10 @@ def config_file(hydra: Any) -> str:
 
 def claim_folder(wanted: Path) -> Path:
     """Makes the folder, with `-1`, `-2` … after its name when another run was quicker, and points `latest` at it."""
-    wanted.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output.dir: no folder can be made in {wanted.parent} ({error.strerror})") from error
     number = 0
     while True:
         folder = wanted.with_name(f"{wanted.name}-{number}") if number else wanted
@@ -182,8 +185,9 @@ def _ending_badly() -> Iterator[None]:
     except Exception as error:
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
 
-        if isinstance(error, HydraException | OmegaConfBaseException):
+        if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
             from bon_hydra.mistakes import explain
 
             raise SystemExit(refuse(explain(error))) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from hydra.errors import OverrideParseException
+from yaml import MarkedYAMLError
 
 from bon_hydra.checks import OPEN_MAPS, nearest, suggest_key
 
@@ -20,6 +21,12 @@ def explain(error: BaseException) -> str:
         return (
             f"{error.override}: cannot be read as key=value, without spaces around the =. Text with spaces, commas, "
             "braces, = or : needs quotes inside quotes: 'notes=\"What: x, y=1\"'"
+        )
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return (
+            f"{mark.name}, line {mark.line + 1}: no YAML: {error.problem}. Text that holds a colon needs quotes, "
+            "and keys of one level the same indentation."
         )
     text = "\n".join(dict.fromkeys(str(e) for e in _chain(error)))
     for rule in (_no_header, _group_on_saved_run, _unknown_option, _unknown_key, _wrong_type):

@@ -52,7 +52,13 @@ def prepare(config: Config) -> Prepared:
     """
     config = replace(config, output=_output(config), model=replace(config.model, gguf=_absolute(config.model.gguf)))
     _check_verifiers(config.dataset.verifier)
-    listed, unreachable = _served(_frozen(config.model))
+    asks_nothing = config.dry_run and config.model.name is not None  # then neither key nor server is needed
+    listed, unreachable = ((), None) if asks_nothing else _served(_frozen(config.model))
+    if unreachable and config.model.name is None:
+        raise ConfigError(
+            f"model.base_url: nobody answers at {config.model.base_url} ({unreachable}), so the model's name "
+            "cannot be had there either. Is the server running?"
+        )
     config.model.name = config.model.name or _only_model(listed, config.model)
     _check_file(config)
     prices = prices_of(config.model)

@@ -223,6 +223,9 @@ MISTAKES = {
     ("experiment=mine.yaml",): ["--config-dir FOLDER"],
     ("--config-dir", "nodir"): ["nodir"],
     ("--config-dir", "{mine}", "experiment=headless"): ["# @package _global_"],
+    ("--config-dir", "{mine}", "experiment=colon"): [r"colon\.yaml, line 2", "quotes"],
+    ("output.dir=/proc/nix",): [r"output\.dir"],
+    ("model.base_url=http://127.0.0.1:9/v1", "model.name=null"): [r"127\.0\.0\.1:9", "Is the server running"],
 }
 
 
@@ -232,6 +235,7 @@ def test_a_mistake_ends_with_one_message_and_costs_nothing(tmp_path: Path, mista
     mine = tmp_path / "mine" / "experiment"
     mine.mkdir(parents=True)
     (mine / "headless.yaml").write_text("num_candidates: 3\n")
+    (mine / "colon.yaml").write_text("# @package _global_\nnotes: What: this\n")
     with FakeApi() as api:
         arguments = [argument.format(mine=mine.parent) if "{mine}" in argument else argument for argument in mistake]
         done = run(tmp_path, *asking(api.url, additions(tmp_path, 2)), *arguments)
@@ -249,6 +253,14 @@ def test_a_missing_key_is_named_before_anything_else_happens(tmp_path: Path) -> 
     done = run(tmp_path, "model=gpt-4o", OPENAI_API_KEY="")
     assert (done.returncode, "OPENAI_API_KEY" in done.stderr) == (2, True)
     assert not (tmp_path / "outputs").exists()
+
+
+def test_a_dry_run_needs_no_key(tmp_path: Path) -> None:
+    """It is what one runs before buying one."""
+    demo = Path(__file__).parent.parent / "bon_hydra" / "queries" / "demo"
+    done = run(tmp_path, "experiment=math_focused", f"dataset.path={demo}", "dry_run=true", OPENAI_API_KEY="")
+    assert done.returncode == 0, done.stderr
+    assert "cost        at most" in done.stdout
 
 
 def test_ones_own_yaml_outside_the_repository_works_by_config_dir_and_by_cn(tmp_path: Path) -> None:
