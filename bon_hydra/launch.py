@@ -90,7 +90,7 @@ def run_job(composed: DictConfig, hydra: Any) -> int:
     except ConfigError as error:
         log.error("%s", error)
         return refuse(str(error))
-    except Exception:
+    except Exception:  # whatever it is, the sweep's other jobs go on and this one's exit code tells of it
         log.exception("the run went wrong")
         traceback.print_exc()
         return 1
@@ -182,7 +182,7 @@ def _ending_badly() -> Iterator[None]:
         yield
     except ConfigError as error:
         raise SystemExit(refuse(str(error))) from None
-    except Exception as error:
+    except Exception as error:  # Hydra would turn it into a warning and go on
         from hydra.errors import HydraException
         from omegaconf.errors import OmegaConfBaseException
         from yaml import YAMLError
