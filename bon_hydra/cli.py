@@ -89,6 +89,23 @@ def show(
 
 
 @app.command()
+def resume(
+    run: Run,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[budget_usd=…]", help="A new budget, in USD over all sittings.")
+    ] = None,
+) -> None:
+    """Go on with a run that was killed, interrupted or ran out of budget, in its own folder."""
+    from bon_hydra.resume import resume as go_on
+
+    try:
+        code = go_on(run, overrides or [])
+    except KeyboardInterrupt:  # before its first request; after that the run itself answers it
+        code = 130
+    raise typer.Exit(code)
+
+
+@app.command()
 def verify(
     run: Run,
     write: Annotated[

@@ -151,7 +151,7 @@ def _prepared(config: DictConfig) -> Any:
 
 def _prepare(config: Config, hydra: Any) -> Any:
     """Names a checked configuration and holds it against the world; the heavy imports start here."""
-    from bon_hydra.plan import make_plan
+    from bon_hydra.plan import refuse_unreachable
     from bon_hydra.preflight import is_own_server, prepare
 
     overrides = list(hydra.overrides.task)
@@ -167,11 +167,7 @@ def _prepare(config: Config, hydra: Any) -> Any:
         # An experiment's budget is for the model that its file names, at that model's prices.
         config.budget_usd = None
     prepared = prepare(config)
-    if prepared.unreachable and make_plan(prepared).calls:
-        raise ConfigError(
-            f"model.base_url: nobody answers at {config.model.base_url} ({prepared.unreachable}). "
-            "Is the server running?"
-        )
+    refuse_unreachable(prepared)
     return prepared
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bon_hydra import prompts
+from bon_hydra.keys import candidate_keys, prompt_bytes
 from bon_hydra.preflight import Prepared
-from bon_hydra.sampling import OVERHEAD_TOKENS, candidate_keys, prompt_bytes
+from bon_hydra.sampling import OVERHEAD_TOKENS
+from bon_hydra.schema import ConfigError
 from bon_hydra.store import CandidateStore
 
 
@@ -34,6 +36,19 @@ class Plan:
 def make_plan(prepared: Prepared) -> Plan:
     """Reads the queries and looks each of their candidates up in the store."""
     return asyncio.run(_plan(prepared))
+
+
+def refuse_unreachable(prepared: Prepared) -> None:
+    """A run whose server does not answer may live on its store alone, where that holds all it needs.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if prepared.unreachable and make_plan(prepared).calls:
+        raise ConfigError(
+            f"model.base_url: nobody answers at {prepared.config.model.base_url} ({prepared.unreachable}). "
+            "Is the server running?"
+        )
 
 
 async def _plan(prepared: Prepared) -> Plan:

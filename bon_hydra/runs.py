@@ -46,6 +46,24 @@ def find_runs(specs: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
+def run_folder(spec: str) -> Path:
+    """The folder of the one run that `spec` stands for: the folder itself, or a parquet file in it.
+
+    Raises ConfigError where there is none, or more than one.
+    """
+    path = Path(spec).expanduser()
+    matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207
+    folders = {os.path.realpath(match if match.is_dir() else match.parent): match for match in matches}
+    runs = [Path(folder) for folder in folders if (Path(folder) / "resolved.yaml").is_file()]
+    if len(runs) == 1:
+        return runs[0]
+    if runs:
+        raise ConfigError(f"{spec}: {len(runs)} runs, wanted one: {runs[0]}, {runs[1]}, …")
+    raise ConfigError(
+        f"{spec}: no run folder (one holds a resolved.yaml), wanted one such as outputs/2026-11-23/14-05-33_name"
+    )
+
+
 def _runs_of(spec: str) -> list[Path]:
     path = Path(spec).expanduser()
     if path.is_dir():

@@ -18,7 +18,7 @@ ROOMS = {
     "httpx2": {"client"},
     "aiolimiter": {"limits"},
     "sqlite3": {"store"},
-    "tenacity": {"sampling"},
+    "tenacity": {"retries"},
     "datasets": {"queries"},
     "math_verify": {"verifiers"},
     "xllamacpp": {"embedded_server"},

@@ -15,13 +15,16 @@ from fake_api import FakeApi, Faults, Reply, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bon_hydra.budget import Budget
 from bon_hydra.client import ChatClient
-from bon_hydra.limits import Budget, Limits
+from bon_hydra.keys import candidate_keys, hash30, prompt_bytes
+from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices
 from bon_hydra.records import Candidate, Message, Query
-from bon_hydra.sampling import Halt, Sampler, candidate_keys, hash30, prompt_bytes
+from bon_hydra.sampling import Asked, Halt, Sampler
 from bon_hydra.schema import Config, ModelConfig
 from bon_hydra.store import CandidateStore
+from bon_hydra.store.candidates import Done
 
 MESSAGES: list[Message] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 1+2?"}]
 TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
@@ -134,10 +137,10 @@ def test_prompt_bytes_bound_what_a_prompt_can_cost(system: str, user: str) -> No
 
 
 class Drawn:
-    """What draws left: candidates by query, the tally, why it halted."""
+    """What draws left: candidates by query, what was asked, what the run has got and spent, why it halted."""
 
-    def __init__(self, candidates: list[list[Candidate]], sampler: Sampler, halt: Halt) -> None:
-        self.candidates, self.tally, self.halt = candidates, sampler.tally, halt
+    def __init__(self, candidates: list[list[Candidate]], asked: Asked, done: Done, spent: float, halt: Halt) -> None:
+        self.candidates, self.asked, self.done, self.spent, self.halt = candidates, asked, done, spent, halt
 
 
 def draw(
@@ -158,12 +161,13 @@ def draw(
         async def opened() -> ChatClient:
             return client
 
-        with CandidateStore(store_path) as store:
-            limits = Limits(settings.concurrency, None, None)
-            sampler = Sampler(settings, run_id, "host", store, limits, Budget(budget), prices, halt, opened)
+        with CandidateStore(store_path, run_id) as store:
+            limits, purse = Limits(settings.concurrency, None, None), Budget(store, run_id, budget)
+            sampler = Sampler(settings, run_id, "host", store, limits, purse, prices, halt, opened)
             found = await asyncio.gather(*(sampler.draw(query, query.messages) for query in queries))
+            done, spent = await store.done(run_id), await store.spent(run_id)
         await client.close()
-        return Drawn(found, sampler, halt)
+        return Drawn(found, sampler.asked, done, spent, halt)
 
     return asyncio.run(main())
 
@@ -189,7 +193,7 @@ def test_only_what_is_not_stored_is_asked_for_with_its_own_seed(tmp_path: Path) 
     assert [c.response and c.response.text for c in candidates] == [f"seed {first + i}" for i in range(5)]
     assert [c.response and c.response.seed for c in candidates] == [first + i for i in range(5)]
     assert [c.reused for c in candidates] == [True, True, False, False, False]
-    assert (drawn.tally.reused, drawn.tally.bought, drawn.tally.requests) == (2, 3, 3)
+    assert drawn.done == Done(answered=3, failed=0, candidates=3)
 
 
 def test_null_is_not_sent_and_extra_body_is(tmp_path: Path) -> None:
@@ -232,7 +236,7 @@ def test_faults_are_asked_again_until_every_candidate_is_there(tmp_path: Path) -
         assert len(api.requests) == 7
     assert all(candidate.response for candidate in drawn.candidates[0])
     assert sum(candidate.attempts for candidate in drawn.candidates[0]) == 7
-    assert (drawn.tally.failed_attempts, drawn.tally.requests, drawn.tally.bought) == (4, 7, 3)
+    assert drawn.done == Done(answered=3, failed=4, candidates=3)
 
 
 def test_all_requests_in_flight_learn_the_name_of_max_tokens_together(tmp_path: Path) -> None:
@@ -251,12 +255,12 @@ def test_retries_are_counted_and_a_refused_request_is_not_repeated(tmp_path: Pat
         drawn = draw(config(num_candidates=1, model_max_retries=2), tmp_path / "s", api.url, [query()])
         assert len(api.requests) == 3
     (missing,) = drawn.candidates[0]
-    assert (missing.response, missing.final, missing.attempts, drawn.tally.missing) == (None, False, 3, 1)
+    assert (missing.response, missing.final, missing.attempts, drawn.asked.missing) == (None, False, 3, 1)
     with FakeApi(faults=Faults(bad_request=1.0)) as api:
         drawn = draw(config(num_candidates=1), tmp_path / "s", api.url, [query()])
         assert len(api.requests) == 1
     (refused,) = drawn.candidates[0]
-    assert (refused.response, refused.final, refused.attempts, drawn.tally.refused) == (None, True, 1, 1)
+    assert (refused.response, refused.final, refused.attempts, drawn.asked.refused.total()) == (None, True, 1, 1)
     assert "maximum context length" in str(refused.error)
 
 
@@ -266,30 +270,43 @@ def test_what_is_bought_never_costs_more_than_the_budget(tmp_path: Path) -> None
     with FakeApi(reply="one two three") as api:
         settings = config(num_candidates=40, concurrency=8, max_tokens=20)
         drawn = draw(settings, tmp_path / "s", api.url, [query()], budget=0.01, prices=prices)
-        assert len(drawn.candidates[0]) == len(api.requests) == drawn.tally.bought
+        assert len(drawn.candidates[0]) == len(api.requests) == drawn.done.candidates
     assert drawn.halt.status == "budget_reached"
-    cost = drawn.tally.cost()
-    assert cost is not None
+    cost = sum(candidate.cost_usd or 0 for candidate in drawn.candidates[0])
     assert 0.007 < cost <= 0.01
+    assert drawn.spent == pytest.approx(cost)
 
 
-def test_of_two_runs_that_draw_the_same_at_once_both_hold_the_first_stored_answer(tmp_path: Path) -> None:
-    """The second's own answer is dropped: text, id and run are the first's, marked reused."""
+def test_of_two_runs_that_draw_the_same_at_once_one_asks_and_both_hold_its_answer(tmp_path: Path) -> None:
+    """The second waits for what the first is drawing; its own candidates are marked reused, and cost it nothing."""
     path, other = tmp_path / "s", list[Drawn]()
+    thread = ThreadPoolExecutor(1)
+    runs: list[Any] = []
 
     def meanwhile(_: Request) -> None:
-        """While the first run's request is being answered, another run asks another server and is done."""
-        with ThreadPoolExecutor(1) as thread:
-            run = thread.submit(draw, config(num_candidates=1), path, quick.url, [query()], run_id="other")
-            other.append(run.result())
+        """While the first run's first request is being answered, another run draws the same."""
+        if not runs:
+            runs.append(thread.submit(draw, config(num_candidates=2), path, api.url, [query()], run_id="other"))
 
-    with FakeApi(reply="quick") as quick, FakeApi(reply="slow", faults=meanwhile) as slow:
-        mine = draw(config(num_candidates=1), path, slow.url, [query()], run_id="mine")
-    (candidate,), (theirs,) = mine.candidates[0], other[0].candidates[0]
-    assert candidate.response == theirs.response
-    assert (candidate.reused, theirs.reused, mine.tally.reused) == (True, False, 1)
-    assert candidate.response is not None
-    assert (candidate.response.text, candidate.response.run_id) == ("quick", "other")
+    with FakeApi(reply="once", faults=meanwhile, latency=0.2) as api:
+        mine = draw(config(num_candidates=2), path, api.url, [query()], run_id="mine")
+        other.append(runs[0].result())
+        assert len(api.requests) == 2
+    assert [candidate.reused for candidate in mine.candidates[0]] == [False, False]
+    assert [candidate.reused for candidate in other[0].candidates[0]] == [True, True]
+    assert [c.response for c in other[0].candidates[0]] == [c.response for c in mine.candidates[0]]
+    assert (mine.done.candidates, other[0].done.candidates) == (2, 0)
+
+
+def test_queries_that_render_to_the_same_messages_share_their_draws(tmp_path: Path) -> None:
+    """Within one run too: each candidate is asked for once, and both queries have it."""
+    twice = [replace(query(), query_id="one"), replace(query(), query_id="two")]
+    with FakeApi(latency=0.05) as api:
+        drawn = draw(config(num_candidates=3), tmp_path / "s", api.url, twice)
+        assert len(api.requests) == 3
+    one, two = drawn.candidates
+    assert [c.response for c in one] == [c.response for c in two]
+    assert not any(candidate.reused for candidate in [*one, *two])
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "not_found", "quota_exhausted"])
