@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,8 @@ from rich.console import Console
 from bon_hydra import __version__, prompts
 from bon_hydra.budget import Budget
 from bon_hydra.limits import Limits
-from bon_hydra.names import parquet_path, shown_path, store_file
+from bon_hydra.names import dataset_name, parquet_path, shown_path, store_file
+from bon_hydra.plan import earlier_answers, forecast, told
 from bon_hydra.preflight import Prepared
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
@@ -44,7 +45,7 @@ from bon_hydra.sampling import Asked, Halt, Sampler
 from bon_hydra.saved import replace_file, resolved_yaml
 from bon_hydra.schema import Config, ConfigError
 from bon_hydra.server import client_when_needed
-from bon_hydra.store import CandidateStore, StoreFailed
+from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.store.candidates import Done
 from bon_hydra.verifiers.pool import Judges
 
@@ -117,7 +118,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
     window = asyncio.Semaphore(2 * config.concurrency + 8)
 
     with ExitStack() as resources:
-        store = resources.enter_context(CandidateStore(store_path, run_id, _dataset(config)))
+        store = resources.enter_context(CandidateStore(store_path, run_id, dataset_name(config)))
         earlier = await store.done(run_id)
         if prepared.described and not await store.described(prepared.identity, config.model.name or ""):
             await store.describe(prepared.identity, config.model.name or "", prepared.described)
@@ -126,7 +127,8 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         )
         writing = resources.enter_context(ThreadPoolExecutor(1, "results"))
         progress = resources.enter_context(RunProgress(_expected(config, len(source.splits))))
-        _say_hello(progress, prepared, folder)
+        for line in _hello(prepared, folder, await earlier_answers(prepared, store)):
+            progress.say(line)
         async with AsyncExitStack() as services:
             workers = config.runner.workers or min(8, os.cpu_count() or 1)
             judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox, kept=store))
@@ -249,7 +251,8 @@ def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler) -> Non
     tally, failed = writer.tally, sampler.asked.failed_attempts
     extra = [f"{tally.reused} reused"] if tally.reused else []
     extra += [f"{failed} failed attempts"] if failed else []
-    progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, " · ".join(extra))
+    each = tally.cost_usd / tally.bought if tally.cost_usd is not None and tally.bought else None
+    progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, each, " · ".join(extra))
 
 
 def _expected(config: Config, splits: int) -> int | None:
@@ -299,11 +302,6 @@ def _reused(tally: Tally) -> str:
     )
 
 
-def _dataset(config: Config) -> str:
-    """What the run reads, as runs whose answers may be alike have it."""
-    return "/".join(filter(None, [config.dataset.path, config.dataset.name, str(config.dataset.data_files or "")]))
-
-
 def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, str]:
     config = prepared.config
     return {
@@ -345,26 +343,30 @@ def _git_commit() -> str:
         return ""
 
 
-def _say_hello(progress: RunProgress, prepared: Prepared, folder: Path) -> None:
+def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Iterator[str]:
+    """The first lines of a run: what is asked of whom, how often, what it may cost, and where it goes."""
     config = prepared.config
-    most = "all" if config.max_queries is None else f"up to {config.max_queries}"
-    progress.say(
-        f"{config.experiment_name}: {most} queries of each of {', '.join(prepared.source.splits)} "
-        f"x N={config.num_candidates}, asking {config.model.name} at {config.model.base_url}, "
-        f"{config.concurrency} at once"
+    most, splits = config.max_queries, prepared.source.splits
+    calls = _expected(config, len(splits))
+    asked = f"all queries of {', '.join(splits)}" if most is None else f"up to {most} queries of {', '.join(splits)}"
+    yield (
+        f"{config.experiment_name}: {asked}, N={config.num_candidates}"
+        + ("" if calls is None else f", so up to {calls:,} calls")
+        + f"; asking {config.model.name} at {config.model.base_url}, {config.concurrency} at once"
     )
+    if calls is None:
+        yield "for each 1,000 of them:"
+    yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
     if prepared.sandbox_level != "none":
-        progress.say(f"code of the model's runs in the sandbox at level {prepared.sandbox_level}")
+        yield f"code of the model's runs in the sandbox at level {prepared.sandbox_level}"
     if prepared.unreachable:
-        progress.say(
+        yield (
             f"warning: {config.model.base_url} does not answer ({prepared.unreachable}); "
             "every candidate is in the store already"
         )
     if config.temperature == 0 and config.num_candidates > 1:
-        progress.say(
-            f"warning: temperature 0 with N={config.num_candidates} draws (nearly) the same answer again and again"
-        )
-    progress.say(f"results go to {folder}")
+        yield f"warning: temperature 0 with N={config.num_candidates} draws (nearly) the same answer again and again"
+    yield f"results go to {folder}"
 
 
 def _say_goodbye(folder: Path, ending: Ending) -> None:

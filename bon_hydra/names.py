@@ -56,6 +56,11 @@ def parquet_path(config: Config, folder: Path) -> Path:
     return folder / name
 
 
+def dataset_name(config: Config) -> str:
+    """What a run reads, as runs whose answers may be alike have it."""
+    return "/".join(filter(None, [config.dataset.path, config.dataset.name, str(config.dataset.data_files or "")]))
+
+
 def store_file(config: Config, folder: Path) -> Path:
     """Where a run's candidate store is: `output.store`, or a private one in its folder."""
     return Path(config.output.store) if config.output.store else folder / "store.sqlite"

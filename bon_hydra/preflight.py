@@ -21,6 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from omegaconf import OmegaConf
 
 from bon_hydra import prompts
+from bon_hydra.keys import prompt_bytes
 from bon_hydra.names import parquet_path
 from bon_hydra.prices import Prices, prices_of
 from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
@@ -47,6 +48,8 @@ class Prepared:
     """Why the server does not answer, where it does not; the run then lives on its store alone."""
     sandbox_level: str
     """How code of the model's is confined, as a canary found; `none` where no code is to run."""
+    prompt_bytes: int
+    """Of a request, on average over the first query of each split."""
 
 
 def prepare(config: Config, own_file: bool = False) -> Prepared:
@@ -89,11 +92,10 @@ def prepare(config: Config, own_file: bool = False) -> Prepared:
     )
     config.splits = None
     firsts = _firsts(source)
-    for first in firsts:
-        prompts.render(first, config.prompt)
+    sizes = [prompt_bytes(prompts.render(first, config.prompt), first.tools) for first in firsts]
     sandbox = config.runner.sandbox
     level = probe(sandbox.level, sandbox.allow_unsafe) if any(q.verifier in SANDBOXED for q in firsts) else "none"
-    return Prepared(config, source, identity, described, prices, unreachable, level)
+    return Prepared(config, source, identity, described, prices, unreachable, level, sum(sizes) // len(sizes))
 
 
 def _firsts(source: QuerySource) -> list[Query]:
