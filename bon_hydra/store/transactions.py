@@ -35,7 +35,7 @@ class Transactions:
         self._thread.start()
 
     async def do(self, work: Callable[[], Any], writes: bool = False) -> Any:
-        """What `work` returns, once it is committed.
+        """What `work` returns, once it is committed. That is no cursor: those must end in the store's own thread.
 
         Raises:
             StoreFailed: the file can't be used; whatever else `work` raises comes as it is.
