@@ -67,16 +67,21 @@ class Origin:
     run_id: str = ""
     seconds: float = 0.0
     """What earlier sittings took."""
+    account: str = ""
+    """Whose budget it is: a sweep's, else the run's own."""
+    side_by_side: int = 1
+    """So many runs share the rate limits."""
 
 
-def run(prepared: Prepared, folder: Path, origin: Origin) -> int:
-    """Runs the experiment in its folder and prints its figures; returns the exit code of how it ended.
+def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
+    """Runs the experiment in its folder, prints its figures, and returns how it ended.
 
     Raises:
         ConfigError: another process is at work in the folder; the store or the parquet file cannot be opened.
     """
     logging.raiseExceptions = False  # a log that meets a full disk has nothing to add to what the run says of it
     origin = origin if origin.run_id else replace(origin, run_id=_new_run_id(origin.started_at))
+    origin = origin if origin.account else replace(origin, account=origin.run_id)
     resolved = resolved_yaml(prepared.config)
     with at_work(folder):
         replace_file(folder / "resolved.yaml", resolved)
@@ -86,13 +91,14 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> int:
         try:
             with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
                 ending = loop.run(_run(prepared, folder, origin, metadata))
-            console().print(final_table(write_summary(ending.parquet, ending.status)))
+            summary = write_summary(ending.parquet, ending.status)
+            console().print(final_table(summary))
+            ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
         except (OSError, StoreFailed) as error:
             log.error("the results cannot be written: %s", error)
-            _say_goodbye(folder, Ending("failed", f"the results cannot be written: {error}"))
-            return EXIT_CODES["failed"]
+            ending = Ending("failed", f"the results cannot be written: {error}")
         _say_goodbye(folder, ending)
-    return EXIT_CODES[ending.status]
+    return ending
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,13 @@ class Ending:
     parquet: Path = Path()
     reused: str = ""
     """Which candidates other runs had drawn, and when."""
+    value: float = 0.0
+    """Queries with a verified answer per dollar; where the price is unknown, their share of all."""
+
+    @property
+    def exit_code(self) -> int:
+        """As the README lists them."""
+        return EXIT_CODES[self.status]
 
 
 async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[str, str]) -> Ending:
@@ -133,14 +146,18 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
             workers = config.runner.workers or min(8, os.cpu_count() or 1)
             judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox, kept=store))
             open_client = await services.enter_async_context(client_when_needed(config, progress.say))
-            limits = Limits(config.concurrency, config.model.requests_per_minute, config.model.tokens_per_minute)
+            limits = Limits(
+                config.concurrency,
+                _share(config.model.requests_per_minute, origin.side_by_side),
+                _share(config.model.tokens_per_minute, origin.side_by_side),
+            )
             sampler = Sampler(
                 config,
                 run_id,
                 prepared.identity,
                 store,
                 limits,
-                Budget(store, run_id, config.budget_usd),
+                Budget(store, origin.account, config.budget_usd),
                 prepared.prices,
                 halt,
                 open_client,
@@ -183,7 +200,8 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
 
         status = halt.status or ("partial" if sampler.asked.missing else "complete")
         seconds = origin.seconds + time.monotonic() - started
-        spent = None if prepared.prices is None else await store.spent(run_id)
+        own = origin.account == run_id and prepared.prices is not None  # a sweep's account is not this run's alone
+        spent = await store.spent(run_id) if own else None
         totals = _totals(writer.tally, sampler.asked, await store.done(run_id), spent, seconds) | _read(source)
         writer.close(
             metadata | {"status": status, "totals": _json(totals), "generated_at": datetime.now(UTC).isoformat()}
@@ -193,6 +211,11 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
             file.unlink()
     log.info("%s: %s", status, _json(totals))
     return Ending(status, halt.message, _linked(parquet, folder), _reused(writer.tally))
+
+
+def _verified_per_dollar(overall: dict[str, Any]) -> float:
+    share, cost = overall["any_candidate_rate"] or 0.0, overall["cost_usd"]
+    return share * overall["queries"] / cost if cost else share
 
 
 def _new_run_id(started_at: datetime) -> str:
@@ -290,6 +313,11 @@ def _totals(tally: Tally, asked: Asked, done: Done, spent: float | None, seconds
         "verification_rate": tally.verified / tally.scored if tally.scored else None,
         "seconds": round(seconds, 3),
     }
+
+
+def _share(a_minute: float | None, runs: int) -> float | None:
+    """A rate limit is for all that run side by side."""
+    return None if a_minute is None else a_minute / runs
 
 
 def _reused(tally: Tally) -> str:

@@ -46,6 +46,12 @@ def find_runs(specs: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
+def sweep_folder(spec: str) -> Path | None:
+    """The folder of the sweep that `spec` names, None where it names none."""
+    path = Path(spec).expanduser()
+    return Path(os.path.realpath(path)) if (path / "sweep.json").is_file() else None
+
+
 def run_folder(spec: str) -> Path:
     """The folder of the one run that `spec` stands for: the folder itself, or a parquet file in it.
 
