@@ -25,6 +25,9 @@ from bon_hydra.schema import Config, ConfigError
 
 log = logging.getLogger(__name__)
 
+given_config_file: str | None = None
+"""The file that a run was asked for by, where that is none of Hydra's (`flat`)."""
+
 
 def register_resolvers() -> None:
     """What `conf/hydra/default.yaml` calls: `bon_folder` and `bon_safe`."""
@@ -97,7 +100,9 @@ def run_job(composed: DictConfig, hydra: Any) -> int:
 
 
 def config_file(hydra: Any) -> str:
-    """The YAML file that a run is named after: the experiment's, else the primary one."""
+    """The YAML file that a run is named after: the one given to `flat`, else the experiment's, else the primary one."""
+    if given_config_file is not None:
+        return given_config_file
     choice = OmegaConf.select(hydra, "runtime.choices.experiment")
     name = f"experiment/{choice}" if choice else hydra.job.config_name
     for source in hydra.runtime.config_sources:
