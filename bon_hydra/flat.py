@@ -54,10 +54,10 @@ def main(arguments: Sequence[str], beside: Path | None = None) -> None:
     try:
         config, flags, overrides = _read(arguments)
         values = read_flat(_found(config, beside)) | flags
-        sys.argv[1:] = translate(values, overrides, named="model" in flags)
+        name = f"experiment_name={quoted(Path(config).stem)}"
+        sys.argv[1:] = [name, *translate(values, overrides, named="model" in flags)]
     except ConfigError as error:
         sys.exit(launch.refuse(str(error)))
-    sys.argv.append(f"experiment_name={quoted(Path(config).stem)}")
     launch.given_config_file = config
     run()
 
@@ -80,10 +80,8 @@ def read_flat(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: wanted lines such as `model: gpt-4o-mini`, with the keys {', '.join(KEYS)}")
     for key, value in content.items():
         if key not in KEYS:
-            hint = (
-                "; a file with `defaults` is Hydra's: python -m bon_hydra --config-dir …" if key == "defaults" else ""
-            )
-            raise ConfigError(_unknown(f"{path}: {key}", str(key), hint))
+            hydras = " (a file with defaults is for python -m bon_hydra)" if key == "defaults" else ""
+            raise ConfigError(f"{path}: {key}: unknown key{hydras}{_known(str(key), list(KEYS))}")
         if isinstance(value, dict) or (isinstance(value, list) and key != "splits"):
             raise ConfigError(f"{path}: {key}: got {value!r}, wanted {KEYS[key]}")
     return content
@@ -135,35 +133,35 @@ def _read(arguments: Sequence[str]) -> tuple[str, dict[str, Any], list[str]]:
     )
     parser.add_argument("--config", metavar="FILE", help="the flat YAML file, such as experiments/baseline.yaml")
     for key, takes in KEYS.items():
-        dashed = "--" + key.replace("_", "-")
-        names = dict.fromkeys([dashed, "--" + key])
         if key == "streaming":
-            parser.add_argument(dashed, nargs="?", const="true", metavar="BOOL", help=takes)
+            parser.add_argument(flag(key), nargs="?", const="true", metavar="BOOL", help=takes)
         else:
-            parser.add_argument(*names, dest=key, metavar="VALUE", help=takes)
+            parser.add_argument(flag(key), metavar="VALUE", help=takes)
     parser.add_argument(
         "--no-streaming", dest="streaming", action="store_const", const="false", help="the same as false"
     )
-    given, rest = parser.parse_known_args(_joined(arguments))
+    given, rest = parser.parse_known_args(_spelt(arguments))
+    known = [flag(key) for key in ("config", *KEYS)]
     for argument in rest:
         if argument.startswith("-"):
-            raise ConfigError(_unknown(argument, argument.lstrip("-").partition("=")[0].replace("-", "_")))
+            raise ConfigError(f"{argument}: unknown flag{_known(argument.partition('=')[0], known)}")
         if "=" not in argument:
-            raise ConfigError(f"{argument}: wanted a flag, or key=value; flags are --config, {_flags()}")
+            raise ConfigError(f"{argument}: wanted a flag or key=value{_known(argument, known)}")
     if given.config is None:
         raise ConfigError("--config: needs a flat YAML file, such as experiments/baseline.yaml")
     flags = {key: value for key, value in vars(given).items() if key in KEYS and value is not None}
     return given.config, flags, rest
 
 
-def _joined(arguments: Sequence[str]) -> list[str]:
-    """A key=value that follows a bare --streaming is an override, not that flag's value."""
-    joined: list[str] = []
+def _spelt(arguments: Sequence[str]) -> list[str]:
+    """Flags with dashes; a bare --streaming with its value, which a key=value after it is not."""
+    spelt: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] == "--streaming" and ("=" in argument or argument.startswith("-")):
-            joined[-1] = "--streaming=true"
-        joined.append(argument)
-    return joined
+        if spelt and spelt[-1] == "--streaming" and ("=" in argument or argument.startswith("-")):
+            spelt[-1] = "--streaming=true"
+        name, equals, value = argument.partition("=")
+        spelt.append((flag(name.removeprefix("--")) if name.startswith("--") else name) + equals + value)
+    return spelt
 
 
 def _found(config: str, beside: Path | None) -> Path:
@@ -177,15 +175,15 @@ def _found(config: str, beside: Path | None) -> Path:
     return path
 
 
-def _unknown(what: str, key: str, hint: str = "") -> str:
-    return (
-        f"{what}: unknown{nearest(key, [*KEYS, 'config'])}{hint}. Known: {', '.join(KEYS)}; everything else as "
-        "key=value after the flags"
-    )
+def flag(key: str) -> str:
+    """The flag of a key."""
+    return "--" + key.replace("_", "-")
 
 
-def _flags() -> str:
-    return ", ".join("--" + key.replace("_", "-") for key in KEYS)
+def _known(word: str, names: Sequence[str]) -> str:
+    """The end of a sentence about a name that there is not."""
+    hint = nearest(word, names) or "."
+    return f"{hint} Known: {', '.join(names)}; everything else as key=value after the flags"
 
 
 def _dataset(name: str) -> list[str]:
