@@ -151,7 +151,7 @@ def export(
         print(file)
     for what, count in sorted(contents.left_out.items()):
         if count:
-            print(f"left out: {count:,} {what}", file=sys.stderr)
+            print(f"left out: {what}: {count:,}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,6 +11,7 @@ import datasets
 import pytest
 from app import run
 from export_rows import WEATHER, call, candidate, study, write
+from fake_api import FakeApi, Reply, Request
 
 from bon_hydra.export import files, pool
 from bon_hydra.export.dataset import export
@@ -335,7 +336,10 @@ def test_nothing_is_overwritten_and_an_empty_result_leaves_nothing(tmp_path: Pat
     for arguments, wanted in (
         (["run.parquet", "-o", "taken"], "taken: is there already"),
         (["run.parquet", "-o", "run.parquet"], "run.parquet: is there already"),
-        (["wrong.parquet", "-o", "new/folder"], "nothing to export as preference: 1 candidates without a response"),
+        (
+            ["wrong.parquet", "-o", "new/folder"],
+            "nothing to export as preference: candidates without a response: 1; prompts with nothing verified",
+        ),
         (["none.parquet", "-o", "new/folder"], "none.parquet: no such run"),
     ):
         done = run(tmp_path, "export", *arguments, "--format", "preference", module="bon_hydra.cli")
@@ -383,3 +387,34 @@ def test_files_of_the_earlier_system_are_exported_where_they_can_be(tmp_path: Pa
     assert [(row["query_id"], row["is_verified"]) for row in rows] == [("a", True), ("b", False)]
     with pytest.raises(ConfigError, match="it has no column verdict, verdict_reason"):
         exported(tmp_path / "old.parquet", "sft")
+
+
+def test_a_real_run_with_tools_and_without_becomes_training_data(tmp_path: Path) -> None:
+    """The demo's tool calls and math: asked of a server, judged, exported by its folder, read."""
+
+    def answer(request: Request, _: int) -> str | Reply:
+        if request.order % 2:
+            return "It is \\boxed{-77}."
+        tools = request.body.get("tools") or []
+        return Reply("Calling.", tuple((tool["function"]["name"], '{"x": 0.95}') for tool in tools[:1]))
+
+    with FakeApi(reply=answer) as api:
+        arguments = ["model=openai-compatible", f"model.base_url={api.url}", "model.name=m", "concurrency=1"]
+        done = run(tmp_path, "splits=[math,tool_calling]", "num_candidates=2", *arguments)
+        assert done.returncode == 0, done.stderr
+        sent = [request.body for request in api.requests]
+    done = run(
+        tmp_path, "export", "outputs/latest", "--format", "unpaired", "-o", "data", "--validation", "0.3",
+        module="bon_hydra.cli",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = [row for side in loaded(tmp_path / "data").values() for row in side]
+    assert {row["split"] for row in rows} == {"math", "tool_calling"}
+    assert all(row["prompt"] in [body["messages"] for body in sent] for row in rows if row["split"] == "math")
+    tooled = [row for row in rows if row["completion"][0].get("tool_calls")]
+    assert tooled
+    assert all(row["tools"] in [body.get("tools") for body in sent] for row in tooled)
+    assert all(
+        call["function"]["arguments"] == {"x": 0.95} for row in tooled for call in row["completion"][0]["tool_calls"]
+    )
+    assert "demo: apache-2.0" in (tmp_path / "data" / "README.md").read_text()

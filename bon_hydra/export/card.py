@@ -7,35 +7,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
+from bon_hydra import __version__
 from bon_hydra.export.contents import Contents
 from bon_hydra.export.options import Options
 from bon_hydra.export.origin import configuration, dataset_name, licence
 from bon_hydra.runs import open_run, read_metadata
 
+JSON_NOTE = (
+    "Messages and `tools` are of the type `Json` (`datasets` 4.8 or newer): read, they are objects, and so are the "
+    "arguments of calls. `tools` is null where a query came without."
+)
+
+
+class What(NamedTuple):
+    """How a format is called, what it is, and what its columns hold."""
+
+    title: str
+    content: str
+    columns: str
+
+
 WHAT = {
-    "sft": (
+    "sft": What(
+        "Verified answers",
         "verified answers for supervised fine-tuning (TRL: `SFTTrainer`)",
-        "`prompt` and `completion`: lists of messages; the loss is on the completion.",
+        "`prompt` and `completion` are lists of messages; `candidate_id` names the draw.",
     ),
-    "preference": (
+    "preference": What(
+        "Preference pairs",
         "pairs of a verified and a failed answer to the same prompt (TRL: `DPOTrainer`, `RewardTrainer`)",
-        "`prompt`, `chosen` and `rejected`: lists of messages.",
+        "`prompt`, `chosen` and `rejected` are lists of messages; `chosen_id` and `rejected_id` name the draws.",
     ),
-    "unpaired": (
+    "unpaired": What(
+        "Labelled answers",
         "single answers, each verified or failed (TRL: `KTOTrainer`)",
-        "`prompt` and `completion`: lists of messages; `label`: true where the answer was verified.",
+        "`prompt` and `completion` are lists of messages, `label` is true where the answer was verified; "
+        "`candidate_id` names the draw.",
     ),
-    "prompts": (
+    "prompts": What(
+        "Prompts with pass rates",
         "prompts with their references and pass rates, for reinforcement learning (TRL: `GRPOTrainer`)",
-        "`prompt`: a list of messages; `reference`: the ground truth; `pass_rate`: the share of `scored_candidates` "
+        "`prompt` is a list of messages, `reference` the ground truth, `pass_rate` the share of `scored_candidates` "
         "that were verified.",
     ),
-    "jsonl": (
+    "jsonl": What(
+        "All candidates",
         "every candidate of the runs with all of its columns, as JSON Lines",
         "As in a run's parquet file: one row a candidate; `prompt`, `tools` and `tool_calls` are JSON texts.",
     ),
@@ -47,23 +68,22 @@ def card(paths: Sequence[Path], contents: Contents, options: Options) -> str:
     runs = [(path.name, read_metadata(path)) for path in paths]
     names = sorted({dataset_name(metadata) for _, metadata in runs})
     licences = {name: licence(name, [m for _, m in runs]) for name in names}
-    what, columns = WHAT[options.format]
+    what = WHAT[options.format]
+    models = ", ".join(sorted({metadata.get("model") or "a model that is not named" for _, metadata in runs}))
     return "\n".join(
         [
             "---",
             _front_matter(paths, contents, options, licences).rstrip(),
             "---",
             "",
-            f"# {_title(options)} from Best-of-N runs",
+            f"# {what.title} from Best-of-N runs",
             "",
-            f"This folder holds {what}. It was made by `bon export` of bon_hydra from {_count(len(runs), 'run')}.",
+            f"This folder holds {what.content}. It was made by `bon export` of bon_hydra {__version__} from "
+            f"{_count(len(runs), 'run')}.",
             "",
-            f"{columns} `query_id` and `split` say which query of the data set it is; `candidate_id` "
-            "(`chosen_id`, `rejected_id`) names the very draw."
-            if options.format not in ("jsonl", "prompts")
-            else columns,
-            *([_tools_note()] if options.format != "jsonl" else []),
+            f"{what.columns} `query_id` and `split` name the query.",
             "",
+            *([] if contents.plain or options.format == "jsonl" else [JSON_NOTE, ""]),
             *_counts(contents),
             "",
             *_lengths(contents),
@@ -78,23 +98,13 @@ def card(paths: Sequence[Path], contents: Contents, options: Options) -> str:
             "## Licence",
             "",
             *(f"- {name}: {its or 'licence not known; look at its source'}" for name, its in licences.items()),
-            "- The answers were written by a model: whether they may be used for training is said by the terms of "
-            f"{', '.join(sorted({m.get('model') or 'a model that is not named' for _, m in runs}))} and of who served "
-            "it. They are not known here.",
+            "",
+            f"That is said of prompts and references alone. The answers were written by {models}: whether they may be "
+            "used for training is said by the terms of that model and of who served it, which are not known here.",
             "",
             *_configurations(runs),
         ]
     )
-
-
-def _title(options: Options) -> str:
-    return {
-        "sft": "Verified answers",
-        "preference": "Preference pairs",
-        "unpaired": "Labelled answers",
-        "prompts": "Prompts with pass rates",
-        "jsonl": "All candidates",
-    }[options.format]
 
 
 def _front_matter(
@@ -105,7 +115,7 @@ def _front_matter(
     rows = contents.rows.total()
     sizes = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     matter: dict[str, Any] = {
-        "pretty_name": f"{_title(options)} from Best-of-N runs",
+        "pretty_name": f"{WHAT[options.format].title} from Best-of-N runs",
         "license": "unknown" if None in known else known.pop() if len(known) == 1 else "other",
         "task_categories": ["text-generation"],
         "size_categories": [next((name for most, name in sizes if rows < most), "n>1M")],
@@ -135,13 +145,6 @@ def _features(paths: Sequence[Path]) -> list[dict[str, str]]:
     return [{"name": name, "dtype": dtype} for name, dtype in types.items()]
 
 
-def _tools_note() -> str:
-    return (
-        "Where a query came with tools, messages and the column `tools` are of the type `Json` (`datasets` 4.8 or "
-        "newer): read, they are objects, and so are the arguments of calls."
-    )
-
-
 def _counts(contents: Contents) -> list[str]:
     lines = ["| | rows | queries |", "|---|---|---|"]
     lines += [f"| {side} | {contents.rows[side]:,} | {contents.queries[side]:,} |" for side in ("train", "validation")]
@@ -163,7 +166,7 @@ def _lengths(contents: Contents) -> list[str]:
     if "chosen" in contents.lengths:
         chosen, rejected = (np.asarray(contents.lengths[name]) for name in ("chosen", "rejected"))
         longer = float(np.mean(chosen > rejected))
-        lines += ["", f"The chosen answer is the longer one in {longer:.1%} of the pairs."]
+        lines += ["", f"The chosen answer is the longer one in {100 * longer:.1f} % of the pairs."]
     return [*lines, ""]
 
 
@@ -184,7 +187,7 @@ def _choices(options: Options) -> list[str]:
 
 
 def _left_out(contents: Contents) -> list[str]:
-    lines = [f"- {count:,} {what}" for what, count in sorted(contents.left_out.items()) if count]
+    lines = [f"- {what}: {count:,}" for what, count in sorted(contents.left_out.items()) if count]
     return ["Left out:", "", *lines, ""] if lines else []
 
 

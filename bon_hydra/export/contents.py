@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 class Contents:
     """What went into the folder, for its card."""
 
+    plain: bool = True
+    """No tools, and no message with more than a role and a text."""
     rows: Counter[str] = field(default_factory=Counter)
     """By side."""
     queries: Counter[str] = field(default_factory=Counter)

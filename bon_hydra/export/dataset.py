@@ -66,7 +66,7 @@ def _write(
     """The data files; raises NotPlain where that turns out to be needed."""
     for file in folder.iterdir():
         file.unlink()
-    contents = Contents()
+    contents = Contents(plain)
     kinds = COLUMNS.get(options.format, {})
     sides = {name: Side(folder, name, kinds and {**kinds, **EVERYWHERE}, plain) for name in SIDES}
     try:
@@ -140,7 +140,7 @@ def _columns(paths: Sequence[Path], format_name: str) -> list[str]:
 
 def _refuse_nothing(contents: Contents, options: Options, specs: Sequence[str]) -> None:
     if not contents.rows.total():
-        why = "; ".join(f"{count} {reason}" for reason, count in contents.left_out.most_common() if count)
+        why = "; ".join(f"{reason}: {count:,}" for reason, count in contents.left_out.most_common() if count)
         raise ConfigError(f"{' '.join(specs)}: nothing to export as {options.format}: {why or 'no candidates at all'}")
     if not contents.rows["train"]:
         raise ConfigError(
