@@ -104,13 +104,13 @@ def translate(values: Mapping[str, Any], overrides: Sequence[str] = (), named: b
         if key == "splits" and value is not None:
             listed = value if isinstance(value, list) else str(value).split(",")
             translated.append(f"splits=[{','.join(quoted(str(split).strip()) for split in listed)}]")
-        elif key == "streaming":
+        elif key == "streaming" and value is not None:
             translated.append(f"dataset.streaming={_literal(value)}")
         elif key == "output" and value is not None:
             translated.append(f"output.file={quoted(str(Path(str(value)).expanduser().absolute()))}")
         elif key == "notes":
             translated.append(f"notes={quoted(str(value or ''))}")
-        elif key not in ("dataset", "model", "output", "splits"):
+        elif key not in ("dataset", "model", "output", "splits", "streaming"):
             translated.append(f"{key}={_literal(value)}")
     return [*translated, *overrides]
 

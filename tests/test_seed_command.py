@@ -26,6 +26,7 @@ from bon_hydra.flat import KEYS, quoted, read_flat, translate
 from bon_hydra.schema import Config, ConfigError
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
+EARLIER = SCRIPTS.parent / "docs" / "earlier-system.md"
 DEMO = Path(__file__).parent.parent / "bon_hydra" / "queries" / "demo"
 
 
@@ -284,3 +285,10 @@ def test_the_seeds_snippets_run_unchanged(tmp_path: Path, monkeypatch: pytest.Mo
     assert lines[:2] == ["gpt-4o-mini", "baseline!"]
     assert re.fullmatch(r"First: \d+\.\d\d%, Best: \d+\.\d\d%", lines[2])
     assert lines[4].split() == ["train", "0.5"]
+    better = [part.partition("```")[0] for part in EARLIER.read_text(encoding="utf-8").split("```python\n")[1:]]
+    assert len(better) == 2
+    for snippet in better:
+        names: dict[str, Any] = {}
+        exec(snippet, names)
+        lengths = {name: len(frame) for name, frame in names.items() if name in ("comparison", "pairs")}
+        assert lengths in ({"comparison": 4}, {"pairs": 8})
