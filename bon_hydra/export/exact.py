@@ -1,6 +1,6 @@
 """JSON for columns that `datasets` reads: spelt so that its reader gets every number as it was.
 
-`datasets` reads its `Json` type with pandas' ujson, which takes `0.95` for 0.9500000000000001 but `950e-3` for 0.95,
+`datasets` reads its `Json` type with pandas' ujson, which takes `0.95` for 0.9500000000000001 but `950000e-6` for 0.95,
 and cannot hold whole numbers beyond 64 bits.
 """
 
