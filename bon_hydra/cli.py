@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -124,6 +125,50 @@ def verify(
     for path in find_runs([run]):
         changes = judge_again(path, os.cpu_count() or 1, SandboxConfig(), write)
         console().print(changes_table(path, changes, write))
+
+
+@app.command()
+def export(
+    runs: Runs,
+    format_name: Annotated[str, typer.Option("--format", help="sft, preference, unpaired, prompts or jsonl.")],
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder that is not there yet.")],
+    validation: Annotated[float, typer.Option(help="The share of the questions kept for validation.")] = 0.05,
+    reasoning: Annotated[
+        str | None,
+        typer.Option(metavar="drop|think", help="Leave out what a model thought, or keep it in <think> tags."),
+    ] = None,
+    pairs_per_query: Annotated[int | None, typer.Option(help="preference: at most so many pairs a prompt [1].")] = None,
+    match: Annotated[
+        str | None, typer.Option(metavar="length|random", help="preference: how pairs are made [length].")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="preference: of random pairs [0].")] = None,
+    answers_per_query: Annotated[int | None, typer.Option(help="sft: at most so many answers a prompt [4].")] = None,
+    min_pass_rate: Annotated[float | None, typer.Option(help="prompts: the lowest pass rate.")] = None,
+    max_pass_rate: Annotated[float | None, typer.Option(help="prompts: the highest pass rate.")] = None,
+) -> None:
+    """Training data in TRL's conventions, as a folder that datasets.load_dataset reads and hf upload takes."""
+    from bon_hydra.export.dataset import export as write
+    from bon_hydra.export.options import Options
+
+    options = Options(
+        format_name,
+        validation,
+        reasoning,
+        pairs_per_query,
+        match,
+        seed,
+        answers_per_query,
+        min_pass_rate,
+        max_pass_rate,
+    )
+    contents, files = write(runs, options, out)
+    for side, rows in contents.rows.items():
+        print(f"{side:<12} {rows:>10,} rows of {contents.queries[side]:,} queries")
+    for file in files:
+        print(file)
+    for what, count in sorted(contents.left_out.items()):
+        if count:
+            print(f"left out: {what}: {count:,}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

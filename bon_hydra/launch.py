@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 started: list[Path] = []
 """The folder of the sweep that this process started, if it did; it is held as long as the process lives."""
 holding = contextlib.ExitStack()
+given_config_file: str | None = None
+"""The file that a run was asked for by, where that is none of Hydra's (`flat`)."""
 
 
 def register_resolvers() -> None:
@@ -124,7 +126,9 @@ def _point(hydra: Any, folder: str) -> sweeps.Point:
 
 
 def config_file(hydra: Any) -> str:
-    """The YAML file that a run is named after: the experiment's, else the primary one."""
+    """The YAML file that a run is named after: the one given to `flat`, else the experiment's, else the primary one."""
+    if given_config_file is not None:
+        return given_config_file
     choice = OmegaConf.select(hydra, "runtime.choices.experiment")
     name = f"experiment/{choice}" if choice else hydra.job.config_name
     for source in hydra.runtime.config_sources:

@@ -26,7 +26,7 @@ ROOMS = {
     "jinja2": {"prompts"},
     "hydra": {"__main__", "launch", "mistakes"},
     "typer": {"cli"},
-    "pyarrow": {"results", "runs", "report", "queries"},
+    "pyarrow": {"results", "runs", "report", "queries", "export"},
 }
 """Who may import what."""
 
