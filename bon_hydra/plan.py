@@ -153,8 +153,9 @@ def as_text(plan: Plan, prepared: Prepared) -> str:
     config = prepared.config
     queries = sum(plan.splits.values())
     by_split = " + ".join(f"{count} {split}" for split, count in plan.splits.items())
-    counts = set(plan.splits.values())
-    factors = f"{counts.pop()} queries x {len(plan.splits)} splits" if len(counts) == 1 else f"{queries} queries"
+    each, splits = next(iter(plan.splits.values())), len(plan.splits)
+    alike = splits > 1 and set(plan.splits.values()) == {each}
+    factors = f"{each} queries x {splits} splits" if alike else f"{queries} queries"
     return "\n".join(
         [
             f"experiment  {config.experiment_name}",
