@@ -17,7 +17,9 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from bon_hydra.client import ChatClient, RequestFailed, read_choice
+from bon_hydra.bodies import read_choice
+from bon_hydra.client import ChatClient
+from bon_hydra.failures import RequestFailed
 from bon_hydra.limits import Budget, BudgetReached, Limits
 from bon_hydra.prices import Prices, cost_of
 from bon_hydra.records import Candidate, Message, Query, Response
