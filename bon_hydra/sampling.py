@@ -10,16 +10,16 @@ import asyncio
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from bon_hydra.bodies import read_choice
 from bon_hydra.client import ChatClient
-from bon_hydra.failures import RequestFailed
+from bon_hydra.complaints import refuses_name
+from bon_hydra.failures import EARLY, EarlyRefusals, RequestFailed
 from bon_hydra.limits import Budget, BudgetReached, Limits
 from bon_hydra.prices import Prices, cost_of
 from bon_hydra.records import Candidate, Message, Query, Response
@@ -68,6 +68,8 @@ class Tally:
     """Candidates given up after all retries: another sitting may get them."""
     refused: int = 0
     """Candidates that can't be had at all."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Why: `context_length`, `content_filter`, `too_large`, `other`."""
     reused: int = 0
     bought: int = 0
     prompt_tokens: int = 0
@@ -142,12 +144,16 @@ class Sampler:
         self._asking: set[asyncio.Task[Candidate | None]] = set()
         self._given_up = False
         self._rename_tools = False
+        self._refused_fields: set[str] = set()
+        self._early = EarlyRefusals()
         self.tally = Tally()
 
     async def draw(self, query: Query, messages: Sequence[Message]) -> list[Candidate]:
         """The query's candidates in order of index; shorter than N only when the run is halting."""
         keys = candidate_keys(self._config, self._identity, messages, query.tools)
         stored = await self._store.get(keys)
+        if any(stored):
+            self._early.answered()
         seeds, body = self._seeds(query), self._body(query, messages)
         tokens = prompt_bytes(messages, query.tools) + (self._config.max_tokens or 0)
         candidates: list[Candidate | None] = [
@@ -156,7 +162,7 @@ class Sampler:
         async with asyncio.TaskGroup() as group:
             # Tasks start in the order they are made, so requests go out in order of candidate index.
             tasks = {
-                index: group.create_task(self._ask(index, keys[index], body, seeds[index], tokens))
+                index: group.create_task(self._ask(query.query_id, index, keys[index], body, seeds[index], tokens))
                 for index, found in enumerate(stored)
                 if found is None and not self._halt.event.is_set()
             }
@@ -173,7 +179,7 @@ class Sampler:
             task.cancel()
 
     async def _ask(
-        self, index: int, key: bytes, body: dict[str, Any], sent: int | None, tokens: int
+        self, query_id: str, index: int, key: bytes, body: dict[str, Any], sent: int | None, tokens: int
     ) -> Candidate | None:
         """Asks until there is an answer, commits it, and only then returns; None when the run is halting."""
         attempts = 0
@@ -193,14 +199,15 @@ class Sampler:
                     reply = await client.complete({**request, **self._sent(sent)})
                 except RequestFailed as error:
                     self.tally.failed_attempts += 1
-                    if error.status is not None or error.kind == "refused":
-                        billed(0.0)  # what the server refused is not billed; silence may be
+                    if not error.perhaps_billed:
+                        billed(0.0)
                     raise self._explained(error, field, body) from error
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
                 new = Stored(
                     reply.body, 0, sent, self._run_id, reply.created_at, reply.latency_s, attempts, reply.request_id
                 )
                 arrived = read_choice(new)
+                self._early.answered()
                 cost = cost_of(arrived, self._prices)
                 billed(cost)
                 self.tally.pay(arrived, cost)
@@ -224,9 +231,14 @@ class Sampler:
             if error.kind == "stop":
                 self._halt.now("failed", str(error))
                 return None
+            if self._early.refused(query_id, error.status):
+                told = f"the first {EARLY} queries were all refused, so every other would be too. The last: {error}"
+                self._halt.now("failed", told)
             log.warning("candidate %d was given up after %d attempts: %s", index, attempts, error)
             self.tally.missing += error.kind != "refused"
-            self.tally.refused += error.kind == "refused"
+            if error.kind == "refused":
+                self.tally.refused += 1
+                self.tally.refusals[error.refusal] = self.tally.refusals.get(error.refusal, 0) + 1
             return Candidate(index, key.hex(), None, str(error), attempts, final=error.kind == "refused")
         return self._known(index, key, kept)  # where another run stored its answer first, both files hold that one
 
@@ -258,34 +270,24 @@ class Sampler:
         return {name: value for name, value in limits.items() if value is not None}
 
     def _explained(self, error: RequestFailed, field: str, body: dict[str, Any]) -> RequestFailed:
-        """A 400 that names one of our own parameters concerns every request, not this one alone.
+        """What the server refuses under one name it may take under another: of a tool, of max_tokens.
 
         `field` is the one that carried max_tokens when this request was sent: others may have renamed it since.
         """
-        if error.status != 400:
+        if error.status not in (400, 422):
             return error
         message = str(error)
         if refused_for_names(message) and with_allowed_names(body) is not body:
             log.info("the server refuses names of tools; sending names it takes from now on")
             self._rename_tools = True
-            return RequestFailed("retry", message, error.status)
-        other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
-        if (
-            self._config.model.max_tokens_field == "auto"
-            and re.search(rf"\b{other}\b", message)
-            and "nsupported" in message
-        ):
-            log.info("the server wants %s; sending that from now on", other)
-            self._max_tokens_field = other
-            return RequestFailed("retry", message, error.status, retry_after_s=0.0)
-        named = re.search(
-            r"['\"`](temperature|top_p|seed|reasoning_effort|stop|tools|max_tokens|max_completion_tokens)['\"`]",
-            message,
-        )
-        if named and "nsupported" in message:
-            key = {"max_completion_tokens": "max_tokens"}.get(named[1], named[1])
-            hint = "model.send_seed=false" if key == "seed" else f"{key}=null (not sent), or another value"
-            return RequestFailed("stop", f"{message} The server refuses what {key} sends; try {hint}.", error.status)
+            return RequestFailed("retry", message, error.status, headers=error.headers)
+        if error.parameter == field and self._config.model.max_tokens_field == "auto" and refuses_name(message):
+            other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
+            self._refused_fields.add(field)
+            if other not in self._refused_fields:
+                log.info("the server wants %s; sending that from now on", other)
+                self._max_tokens_field = other
+                return RequestFailed("retry", message, error.status, retry_after_s=0.0, headers=error.headers)
         return error
 
     def _worst_usd(self, tokens: int) -> float:
