@@ -46,15 +46,15 @@ def complaint_of(body: bytes) -> Complaint:
         value = None
     error = _error_object(value)
     if error is None:
-        text = " ".join(body[:20_000].decode(errors="replace").split())
+        text = _one_line(body[:20_000].decode(errors="replace"))
         return Complaint(message=text, text=text[:MEANING_CHARS])
     places = tuple(_places(error))
     message = _words(error.get("message") or error.get("detail") or error.get("msg")) or _compact(error)
     raw = _nested(error, "metadata", "raw")
     details = " ".join(_descriptions(error.get("details")))
-    codes = {error.get(name) for name in ("code", "type", "status")} | {_nested(error, "innererror", "code")}
+    codes = [*(error.get(name) for name in ("code", "type", "status")), _nested(error, "innererror", "code")]
     shown = error.get("code")
-    said = " ".join(f"{message} {_words(raw)}".split())
+    said = _one_line(f"{message} {_words(raw)}")
     param = error.get("param")
     return Complaint(
         message=said + (f" [{shown}]" if isinstance(shown, str | int) and shown else ""),
@@ -92,6 +92,11 @@ def _words(value: Any) -> str:
         return ""
     faults = [f"{'.'.join(place)}: {message}" for place, message in _faults(value)]
     return "; ".join(faults) or _compact(value)
+
+
+def _one_line(text: str) -> str:
+    """Fit for a log and a terminal: no line ends, no control characters, nothing that UTF-8 cannot hold."""
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", " ", text).split())
 
 
 def _compact(value: Any) -> str:
