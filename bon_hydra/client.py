@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import os
-import ssl
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     with openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, http_client=http) as client:
         try:
             body = orjson.loads(client.get("/models", cast_to=httpx2.Response).content)
-        except openai.APIConnectionError as error:
+        except (*_TRANSPORT, _Moved) as error:
             causes = _causes(error)
             told = _trouble_with_the_address(causes) or str(error.__cause__ or error)
             raise ConnectionError(Mask(key).text(told)) from error
@@ -94,6 +94,10 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     listed = body.get("data") if isinstance(body, dict) else None
     listed = listed if isinstance(listed, list) else []
     return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+
+_TRANSPORT = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
+"""Whatever the layers below raise when there is no whole response; not all of them wrap what is below."""
 
 
 class ChatClient:
@@ -130,7 +134,7 @@ class ChatClient:
             raise RequestFailed("retry", f"no answer within {self._timeout_s:.0f} s", perhaps_billed=True) from error
         except openai.APIStatusError as error:
             raise self._failure(error.status_code, error.response, body) from error
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+        except (*_TRANSPORT, _Moved, _TooLarge) as error:
             raise self._unreached(error, time.monotonic() - started) from error
         except UnicodeEncodeError as error:
             # Half a surrogate pair in a row's text: no server can be sent that.
@@ -292,9 +296,9 @@ def _trouble_with_the_address(causes: list[BaseException]) -> str | None:
             return str(cause)
         if isinstance(cause, httpx2.TooManyRedirects):
             return "the server redirects in a circle"
-        if isinstance(cause, ssl.SSLCertVerificationError):
+        if found := re.search(r"certificate verify failed: ([^(]+)", str(cause)):  # the sync transport drops its cause
             return (
-                f"the server's certificate is not trusted: {cause.verify_message}. If it is your own, "
+                f"the server's certificate is not trusted: {found[1].strip()}. If it is your own, "
                 "set SSL_CERT_FILE to the file of the authority that signed it"
             )
     return None
