@@ -295,15 +295,15 @@ def _say_hello(progress: RunProgress, prepared: Prepared, folder: Path) -> None:
 
 
 def _say_goodbye(folder: Path, status: str, message: str) -> None:
-    terminal = Console(stderr=True)
+    terminal = Console(stderr=True, highlight=False, markup=False, emoji=False)  # a server's words are no markup
     if message:
-        terminal.print(f"{status}: {message}", style="bold red", highlight=False, soft_wrap=True)
+        terminal.print(f"{status}: {message}", style="bold red", soft_wrap=True)
     if status != "complete":
         kept = "What arrived is kept: the same command again asks for the rest only."
-        terminal.print(kept, highlight=False, soft_wrap=True)
+        terminal.print(kept, soft_wrap=True)
     relative = os.path.relpath(folder)
     shown = shlex.quote(str(folder) if relative.startswith("..") else relative)
-    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
+    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", soft_wrap=True)
 
 
 def _linked(parquet: Path, folder: Path) -> Path:

@@ -22,7 +22,7 @@ from bon_hydra import client as client_module
 from bon_hydra.bodies import read_choice
 from bon_hydra.client import ChatClient, Reply, served_models
 from bon_hydra.failures import RequestFailed
-from bon_hydra.preflight import is_own_server
+from bon_hydra.preflight import _identity, is_own_server
 from bon_hydra.records import Response
 from bon_hydra.schema import ModelConfig
 from bon_hydra.store import Stored
@@ -413,6 +413,7 @@ def test_an_ipv6_address_is_an_address() -> None:
     with RawServer(GOOD, host="::1") as server:
         assert reply_of(server).text == "The answer is 3."
         assert is_own_server(server.url)
+        assert _identity(ModelConfig(base_url=server.url)) == server.url
 
 
 def test_a_proxy_of_the_environment_is_used_but_never_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
