@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +10,6 @@ import pytest
 from app import additions, asking, jsonl, start
 from fake_api import FakeApi
 from processes import Family, Process, eventually
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 STUBBORN = """
 import os, signal, threading, time
