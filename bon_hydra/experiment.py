@@ -398,17 +398,17 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
 
 
 def _say_goodbye(folder: Path, ending: Ending) -> None:
-    terminal = Console(stderr=True)
+    terminal = Console(stderr=True, highlight=False, markup=False, emoji=False)  # a server's words are no markup
     shown = shown_path(folder)
     if ending.reused:
-        terminal.print(ending.reused, highlight=False, soft_wrap=True)
+        terminal.print(ending.reused, soft_wrap=True)
     if ending.message:
-        terminal.print(f"{ending.status}: {ending.message}", style="bold red", highlight=False, soft_wrap=True)
+        terminal.print(f"{ending.status}: {ending.message}", style="bold red", soft_wrap=True)
     if ending.status != "complete":
         more = " budget_usd=MORE" if ending.status == "budget_reached" else ""
         kept = f"What arrived is kept. For the rest: bon resume {shown}{more}"
-        terminal.print(kept, highlight=False, soft_wrap=True)
-    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
+        terminal.print(kept, soft_wrap=True)
+    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", soft_wrap=True)
 
 
 def _linked(parquet: Path, folder: Path) -> Path:

@@ -20,8 +20,14 @@ def keep_files_as_they_are() -> None:
     """Every YAML that is read from here on is read once: one that is edited in mid-sweep changes no later job."""
     from hydra._internal.config_repository import CachingConfigRepository
 
+    class Kept(CachingConfigRepository):
+        """Hydra copies its repository for each composition; what was read must outlast the copy."""
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
+            return self
+
     loader: Any = GlobalHydra.instance().config_loader()
-    loader.repository = CachingConfigRepository(loader.repository)
+    loader.repository = Kept(loader.repository)
 
 
 def points(config: DictConfig) -> list[DictConfig]:

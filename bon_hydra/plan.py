@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, variance
 
 from bon_hydra import prompts
-from bon_hydra.client import read_choice
+from bon_hydra.bodies import read_choice
 from bon_hydra.keys import candidate_keys, prompt_bytes
 from bon_hydra.names import dataset_name
 from bon_hydra.preflight import Prepared

@@ -184,6 +184,7 @@ def _identity(model: ModelConfig) -> str:
         return identity(Path(model.gguf)) if model.gguf else f"sha256:{SHA256}"
     parts = urlsplit(model.base_url)
     host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
     return str(urlunsplit((parts.scheme.lower(), host + port, parts.path.rstrip("/"), parts.query, "")))
 

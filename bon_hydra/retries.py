@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from bon_hydra.client import RequestFailed
+from bon_hydra.failures import RequestFailed
 
 T = TypeVar("T")
 

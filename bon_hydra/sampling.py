@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bon_hydra.bodies import read_choice
 from bon_hydra.budget import Budget, BudgetReached, Reserved
-from bon_hydra.client import ChatClient, RequestFailed, read_choice
+from bon_hydra.client import ChatClient
+from bon_hydra.complaints import refuses_name
+from bon_hydra.failures import EARLY, EarlyRefusals, RequestFailed
 from bon_hydra.keys import SENT, candidate_keys, prompt_bytes, seeds
 from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices, cost_of
@@ -77,7 +79,7 @@ class Asked:
     missing: int = 0
     """Candidates given up after all retries: another sitting may get them."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Candidates that can't be had at all, by reason."""
+    """Candidates that can't be had at all, by reason: `context_length`, `content_filter`, `too_large`, `other`."""
     met: int = 0
     """Candidates that an earlier sitting of this run had bought."""
 
@@ -121,6 +123,8 @@ class Sampler:
         self._asking: set[asyncio.Task[Candidate | None]] = set()
         self._given_up = False
         self._rename_tools = False
+        self._refused_fields: set[str] = set()
+        self._early = EarlyRefusals()
         self._overhead_tokens = OVERHEAD_TOKENS
         self._longest = config.max_tokens or 0
         self.asked = Asked()
@@ -133,6 +137,7 @@ class Sampler:
             if stored is not None:
                 candidates[index] = self._known(index, keys[index], stored)
                 self.asked.met += stored.run_id == self._run_id
+                self._early.answered()
         if len(candidates) < len(keys):
             sent_seeds, body = seeds(self._config, query.query_id), self._body(query, messages)
             draw = _Draw(query.query_id, keys, sent_seeds, body, prompt_bytes(messages, query.tools))
@@ -186,16 +191,17 @@ class Sampler:
                     room.bill_usd = 0.0
                     raise NotAsked
                 attempts += 1
-                field_ = self._max_tokens_field
+                sent_field = self._max_tokens_field
                 try:
                     request = with_allowed_names(draw.body) if self._rename_tools else draw.body
                     reply = await client.complete({**request, **self._sent(draw.seeds[index])})
                 except RequestFailed as error:
                     self.asked.failed_attempts += 1
                     await self._store.failed(self._run_id)
-                    if error.status is not None or error.kind == "refused":
-                        room.bill_usd = 0.0  # what the server refused is not billed; silence may be
-                    raise self._explained(error, field_, draw.body) from error
+                    if not error.perhaps_billed:
+                        room.bill_usd = 0.0
+                    raise self._explained(error, sent_field, draw.body) from error
+                self._early.answered()
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
                 new = Stored(
                     reply.body,
@@ -231,11 +237,14 @@ class Sampler:
             if error.kind == "stop":
                 self._halt.now("failed", str(error))
                 return None
+            if self._early.refused(draw.query_id, error.status):
+                told = f"the first {EARLY} queries were all refused, so every other would be too. The last: {error}"
+                self._halt.now("failed", told)
             log.warning("%s: given up after %d attempts: %s", where, attempts, error)
-            self.asked.missing += error.kind != "refused"
-            if error.kind == "refused":
-                self.asked.refused["refused"] += 1
             final = error.kind == "refused"
+            self.asked.missing += not final
+            if final:
+                self.asked.refused[error.refusal] += 1
             return Candidate(index, draw.keys[index].hex(), None, str(error), attempts, final=final)
         return self._known(index, draw.keys[index], kept)  # where another run was first, both files hold its answer
 
@@ -267,35 +276,25 @@ class Sampler:
         limits = {self._max_tokens_field: self._config.max_tokens, "seed": seed}
         return {name: value for name, value in limits.items() if value is not None}
 
-    def _explained(self, error: RequestFailed, field_: str, body: dict[str, Any]) -> RequestFailed:
-        """A 400 that names one of our own parameters concerns every request, not this one alone.
+    def _explained(self, error: RequestFailed, sent_field: str, body: dict[str, Any]) -> RequestFailed:
+        """What the server refuses under one name it may take under another: of a tool, of max_tokens.
 
-        `field_` is the one that carried max_tokens when this request was sent: others may have renamed it since.
+        `sent_field` is the one that carried max_tokens when this request was sent: others may have renamed it since.
         """
-        if error.status != 400:
+        if error.status not in (400, 422):
             return error
         message = str(error)
         if refused_for_names(message) and with_allowed_names(body) is not body:
             log.info("the server refuses names of tools; sending names it takes from now on")
             self._rename_tools = True
-            return RequestFailed("retry", message, error.status)
-        other = "max_tokens" if field_ == "max_completion_tokens" else "max_completion_tokens"
-        if (
-            self._config.model.max_tokens_field == "auto"
-            and re.search(rf"\b{other}\b", message)
-            and "nsupported" in message
-        ):
-            log.info("the server wants %s; sending that from now on", other)
-            self._max_tokens_field = other
-            return RequestFailed("retry", message, error.status, retry_after_s=0.0)
-        named = re.search(
-            r"['\"`](temperature|top_p|seed|reasoning_effort|stop|tools|max_tokens|max_completion_tokens)['\"`]",
-            message,
-        )
-        if named and "nsupported" in message:
-            key = {"max_completion_tokens": "max_tokens"}.get(named[1], named[1])
-            hint = "model.send_seed=false" if key == "seed" else f"{key}=null (not sent), or another value"
-            return RequestFailed("stop", f"{message} The server refuses what {key} sends; try {hint}.", error.status)
+            return RequestFailed("retry", message, error.status, headers=error.headers)
+        if error.parameter == sent_field and self._config.model.max_tokens_field == "auto" and refuses_name(message):
+            other = "max_tokens" if sent_field == "max_completion_tokens" else "max_completion_tokens"
+            self._refused_fields.add(sent_field)
+            if other not in self._refused_fields:
+                log.info("the server wants %s; sending that from now on", other)
+                self._max_tokens_field = other
+                return RequestFailed("retry", message, error.status, retry_after_s=0.0, headers=error.headers)
         return error
 
     def _worst_usd(self, draw: _Draw) -> float:

@@ -16,6 +16,7 @@ MODULES = {
 ROOMS = {
     "openai": {"client"},
     "httpx2": {"client"},
+    "aiohttp": {"client"},
     "aiolimiter": {"limits"},
     "sqlite3": {"store"},
     "tenacity": {"retries"},

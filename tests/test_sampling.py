@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
-from fake_api import FakeApi, Faults, Reply, Request
+from fake_api import FakeApi, Faults, Raw, Reply, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -316,3 +317,60 @@ def test_a_server_that_refuses_all_halts_the_draw(tmp_path: Path, fault: str) ->
         drawn = draw(config(num_candidates=20, concurrency=2), tmp_path / "s", api.url, [query()])
         assert len(api.requests) <= 4
     assert (drawn.candidates, drawn.halt.status) == ([[]], "failed")
+
+
+def refusing(said: dict[str, Any]) -> Callable[[Request], Raw]:
+    return lambda _: Raw(400, orjson.dumps({"error": said}))
+
+
+def test_a_parameter_that_the_server_refuses_halts_the_draw_with_the_key_to_change(tmp_path: Path) -> None:
+    """A few requests instead of an error for every candidate."""
+    said = {"message": "Unsupported value: 'temperature' does not support 0.7 with this model.", "param": "temperature"}
+    with FakeApi(faults=refusing(said)) as api:
+        queries = [query(str(i)) for i in range(20)]
+        drawn = draw(config(num_candidates=2, concurrency=2), tmp_path / "s", api.url, queries)
+        assert len(api.requests) <= 4
+    assert drawn.halt.status == "failed"
+    assert "temperature=null" in drawn.halt.message
+
+
+def test_a_server_that_takes_neither_name_of_max_tokens_halts_the_draw(tmp_path: Path) -> None:
+    """Each name is tried once."""
+
+    def unsupported(request: Request) -> Raw:
+        name = next(name for name in request.body if name.startswith("max_"))
+        return refusing({"message": f"Unsupported parameter: '{name}' is not supported."})(request)
+
+    with FakeApi(faults=unsupported) as api:
+        drawn = draw(config(num_candidates=1), tmp_path / "s", api.url, [query()])
+        fields = [next(name for name in request.body if name.startswith("max_")) for request in api.requests]
+    assert fields == ["max_tokens", "max_completion_tokens"]
+    assert (drawn.candidates, drawn.halt.status) == ([[]], "failed")
+
+
+def test_five_queries_refused_and_none_answered_halt_the_draw(tmp_path: Path) -> None:
+    """Where one was answered, refusals are counted by name, and the others are asked all the same."""
+    queries = [query(str(i)) for i in range(20)]
+
+    def faults(request: Request) -> str | None:
+        return None if first_is_good and request.question == "What is 0?" else "bad_request"
+
+    for first_is_good, status in [(False, "failed"), (True, "")]:
+        with FakeApi(faults=faults) as api:
+            settings = config(num_candidates=2, concurrency=1)
+            drawn = draw(settings, tmp_path / str(first_is_good), api.url, queries)
+            assert len(api.requests) == (40 if first_is_good else 9)
+        assert drawn.halt.status == status
+        if first_is_good:
+            assert drawn.asked.refused == {"context_length": 38}
+        else:
+            assert "maximum context length" in drawn.halt.message
+
+
+def test_refusals_of_a_later_sitting_count_for_themselves(tmp_path: Path) -> None:
+    """What another sitting was answered says that requests like these are taken."""
+    queries = [query(str(i)) for i in range(10)]
+    with FakeApi(faults=lambda request: None if request.question == "What is 0?" else "bad_request") as api:
+        draw(config(num_candidates=1), tmp_path / "s", api.url, queries[:1], run_id="first")
+        drawn = draw(config(num_candidates=1), tmp_path / "s", api.url, queries)
+    assert (drawn.halt.status, drawn.asked.refused.total(), drawn.candidates[0][0].reused) == ("", 9, True)

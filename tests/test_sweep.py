@@ -143,7 +143,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(tmp_path: Path, number: i
 
 def test_a_sweep_that_runs_is_not_gone_on_with(tmp_path: Path) -> None:
     """Exit 2, and it is undisturbed."""
-    with FakeApi(reply=sum_of, latency=0.4) as api:
+    with FakeApi(reply=sum_of, faults=lambda request: "hanging" if request.order > 2 else None) as api:
         arguments = asking(api.url, additions(tmp_path, 10), "temperature=0.1,0.2", "num_candidates=1")
         process = start(tmp_path, "-m", *arguments, "concurrency=1")
         while api.choices < 2:
@@ -158,14 +158,16 @@ def test_one_budget_caps_the_whole_sweep(tmp_path: Path) -> None:
     """What its jobs spend together; a raised one goes on to the end."""
     with FakeApi(reply=sum_of, latency=0.005) as api:
         more = ["max_tokens=20", "model.prices={input: 2.0, output: 10.0}", "budget_usd=0.02", "temperature=0.1,0.2"]
-        done = run(tmp_path, "-m", *asking(api.url, additions(tmp_path, 40), *more, "num_candidates=2"))
+        done = run(
+            tmp_path, "-m", *asking(api.url, additions(tmp_path, 150), *more, "num_candidates=2", "max_queries=null")
+        )
         assert done.returncode == 3, done.stderr
         spent = sum(row["cost_usd"] for path in runs(tmp_path) for row in rows_of(path))
         assert 0.015 < spent <= 0.02
         assert statuses(tmp_path) == ["complete", "budget_reached"] or statuses(tmp_path) == ["budget_reached"] * 2
         resumed = run(tmp_path, "resume", str(the_sweep(tmp_path)), "budget_usd=1", module="bon_hydra.cli")
         assert resumed.returncode == 0, resumed.stderr
-        assert api.choices == 160
+        assert api.choices == 600
 
 
 def test_a_private_store_is_the_sweeps_and_goes_with_its_end(tmp_path: Path) -> None:

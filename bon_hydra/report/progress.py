@@ -46,7 +46,7 @@ class RunProgress:
 
     def say(self, line: str) -> None:
         """A line above the moving one."""
-        self.console.print(line, style="dim", highlight=False, soft_wrap=True)
+        self.console.print(line, style="dim", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def expect(self, total: int) -> None:
         """Corrects how many candidates there will be, once all queries are read."""
