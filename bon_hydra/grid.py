@@ -5,6 +5,7 @@ Knows Hydra; does not know what a run does with a configuration.
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -21,10 +22,15 @@ def keep_files_as_they_are() -> None:
     from hydra._internal.config_repository import CachingConfigRepository
 
     class Kept(CachingConfigRepository):
-        """Hydra copies its repository for each composition; what was read must outlast the copy."""
+        """Hydra copies its repository for each composition, and composes in what it gives out: so it is the other
+        way round here, the repository stays and what it gives out is a copy.
+        """
 
         def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
             return self
+
+        def load_config(self, config_path: str) -> Any:
+            return copy.deepcopy(super().load_config(config_path))
 
     loader: Any = GlobalHydra.instance().config_loader()
     loader.repository = Kept(loader.repository)
