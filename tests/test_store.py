@@ -286,6 +286,33 @@ def test_of_two_processes_that_draw_the_same_both_are_told_the_same_answer(tmp_p
     assert_whole(path)
 
 
+OPENER = """
+import sys
+from pathlib import Path
+from bon_hydra.store import CandidateStore
+sys.stdin.read()
+for number in range(120):
+    CandidateStore(Path(sys.argv[1] + str(number % 60)), "run").close()
+"""
+
+
+def test_many_processes_make_open_and_close_files_at_once(tmp_path: Path) -> None:
+    """The switch to WAL mode is the one thing that SQLite does not wait for: nobody is told that a file is locked."""
+    project = str(Path(__file__).parent.parent)
+    command = [sys.executable, "-c", OPENER, str(tmp_path / "s")]
+    env = environment(PYTHONPATH=project)
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env) for _ in range(4)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    for process in processes:
+        _, told = process.communicate(timeout=200)
+        assert process.returncode == 0, told.decode()
+    for path in tmp_path.iterdir():
+        assert_whole(path)
+
+
 def test_what_was_acknowledged_survives_sigkill_of_one_of_two_processes(tmp_path: Path) -> None:
     """Killed at random moments, a few times; the survivor goes on, and integrity_check finds nothing."""
     path, random_ = tmp_path / "s", random.Random(7)

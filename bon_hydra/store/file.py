@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
 from pathlib import Path
 
 from bon_hydra.schema import ConfigError
@@ -75,7 +76,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
         _is_new(connection, path)  # before the journal mode, which is kept in the file
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 10000")
         connection.execute("BEGIN IMMEDIATE")
@@ -92,6 +93,19 @@ def open_file(path: Path) -> sqlite3.Connection:
             f"output.store: {path} can't be used as the candidate store ({error}). It was left as it is."
         ) from error
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switches the journal mode; SQLite does not wait by itself where another process opens the file in this moment."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
