@@ -25,6 +25,9 @@ app = typer.Typer(
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a parquet file, or a glob of either.")]
 Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, parquet files, or globs of either.")]
+By = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Figures by split, verifier, any column, or a key of source_meta.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 
 
@@ -44,25 +47,27 @@ def _options(
 
 
 @app.command()
-def inspect(runs: Runs, as_json: AsJson = False) -> None:
+def inspect(runs: Runs, by: By = None, as_json: AsJson = False) -> None:
     """One run: its metadata, rates, candidate index, coverage, pass@k. Several runs: side by side."""
-    from bon_hydra.report.counts import read_run
+    from bon_hydra.report.inspection import inspect_one, inspect_several
     from bon_hydra.report.summary import as_json as summary
-    from bon_hydra.report.tables import console, inspect_one, inspect_several, json_document
+    from bon_hydra.report.tables import console, json_document
+    from bon_hydra.report.tally import read_run
     from bon_hydra.runs import find_runs
     from bon_hydra.schema import ConfigError
 
-    read = [read_run(path) for path in find_runs(runs)]
-    filled = [run for run in read if run.overall.candidates]
+    read = [read_run(path, by) for path in find_runs(runs)]
+    filled = [run for run in read if run.candidates]
     for run in read:
-        if not run.overall.candidates:
+        if not run.candidates:
             print(f"{run.path}: an empty run, it has no candidates; left out", file=sys.stderr)
     if not filled:
         raise ConfigError(f"{' '.join(runs)}: nothing to inspect")
+    summaries = [summary(run) for run in filled]
     if as_json:
-        print(json_document({"runs": [summary(run) for run in filled]}))
+        print(json_document({"runs": summaries}))
     else:
-        console().print(inspect_one(filled[0]) if len(filled) == 1 else inspect_several(filled))
+        console().print(inspect_one(summaries[0]) if len(filled) == 1 else inspect_several(summaries))
 
 
 @app.command()

@@ -143,6 +143,12 @@ def read_metadata(path: Path) -> dict[str, str]:
         return _texts(file.metadata.metadata)
 
 
+def column_names(path: Path) -> list[str]:
+    """The columns that the file has."""
+    with open_run(path) as file:
+        return list(file.schema_arrow.names)
+
+
 def count_rows(path: Path) -> int:
     """How many candidates the file has, from its footer alone."""
     with open_run(path) as file:
