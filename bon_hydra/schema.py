@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from omegaconf import MISSING
+MISSING: Any = "???"
+"""What OmegaConf takes for a value still to be given (`omegaconf.MISSING`); spelt out, since `bon` needs no OmegaConf."""
 
 EMBEDDED = "embedded"
 """`model.base_url` of the language model that runs here, in a process of its own."""

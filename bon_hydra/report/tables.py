@@ -46,9 +46,21 @@ class Grid:
     Where a terminal is too narrow, the columns of figures are continued below, beside the texts again.
     """
 
-    def __init__(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> None:
-        """`texts`: so many columns from the left hold text, the others figures."""
-        self._title, self._header, self._texts = title, list(header), texts
+    def __init__(
+        self,
+        title: str,
+        header: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        texts: int = 1,
+        figures: Sequence[str] | None = None,
+    ) -> None:
+        """`texts`: so many columns from the left hold text, the others figures; or `figures` names those.
+
+        With `figures` the columns stay beside each other, however narrow the terminal.
+        """
+        self._title, self._header = title, list(header)
+        self._texts = texts if figures is None else len(self._header)
+        self._right = set(figures or ())
         self._rows = [[clean(cell) for cell in row] for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -59,7 +71,7 @@ class Grid:
             for columns in self._blocks(options.max_width):
                 table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
                 for at in columns:
-                    justify: Literal["left", "right"] = "left" if at < self._texts else "right"
+                    justify: Literal["left", "right"] = "right" if self._is_figure(at) else "left"
                     table.add_column(self._header[at], justify=justify, overflow="fold")
                 for row in self._rows:
                     table.add_row(*(Text(row[at]) for at in columns))
@@ -68,6 +80,9 @@ class Grid:
             for line in self._plain():
                 yield Text(line)
         yield Text("")
+
+    def _is_figure(self, at: int) -> bool:
+        return at >= self._texts or self._header[at] in self._right
 
     def _widths(self) -> list[int]:
         table = [self._header, *self._rows]
@@ -93,7 +108,9 @@ class Grid:
         for row in [self._header, *self._rows]:
             for cells in zip_longest(*(cell.split("\n") for cell in row), fillvalue=""):
                 padded = (
-                    cell + " " * (width - cell_len(cell)) if at < self._texts else " " * (width - cell_len(cell)) + cell
+                    " " * (width - cell_len(cell)) + cell
+                    if self._is_figure(at)
+                    else cell + " " * (width - cell_len(cell))
                     for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
                 )
                 yield "  ".join(padded).rstrip()
