@@ -48,7 +48,14 @@ def _options(
 
 
 @app.command()
-def inspect(runs: Runs, by: By = None, as_json: AsJson = False) -> None:
+def inspect(
+    runs: Runs,
+    by: By = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw them into a .png or .svg file; several runs overlay.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """One run: its metadata, rates, candidate index, coverage, pass@k. Several runs: side by side."""
     from bon_hydra.report.inspection import inspect_one, inspect_several
     from bon_hydra.report.summary import as_json as summary
@@ -57,6 +64,11 @@ def inspect(runs: Runs, by: By = None, as_json: AsJson = False) -> None:
     from bon_hydra.runs import find_runs
     from bon_hydra.schema import ConfigError
 
+    if plot is not None:
+        from bon_hydra.report.plot import check_plot
+        from bon_hydra.report.plot import plot as draw
+
+        check_plot(Path(plot))
     read = [read_run(path, by) for path in find_runs(runs)]
     filled = [run for run in read if run.candidates]
     for run in read:
@@ -65,6 +77,9 @@ def inspect(runs: Runs, by: By = None, as_json: AsJson = False) -> None:
     if not filled:
         raise ConfigError(f"{' '.join(runs)}: nothing to inspect")
     summaries = [summary(run) for run in filled]
+    if plot is not None:
+        draw(summaries, Path(plot))
+        print(f"drawn: {plot}", file=sys.stderr)
     if as_json:
         print(json_document({"runs": summaries}))
     else:

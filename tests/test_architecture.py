@@ -26,6 +26,8 @@ ROOMS = {
     "jinja2": {"prompts"},
     "hydra": {"__main__", "launch", "mistakes"},
     "typer": {"cli"},
+    "matplotlib": {"report"},
+    "scipy": {"statistics"},
     "pyarrow": {"results", "runs", "report", "queries"},
 }
 """Who may import what."""

@@ -33,6 +33,7 @@ from bon_hydra.statistics import (
 MISSING = 0.01
 """Bounds are given where a larger share of the candidates is missing."""
 WANTED_RATES = (0.5, 0.8, 0.9, 0.95)
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FAULT = 0.01
 """A rate by index this unlikely is called a fault."""
 
@@ -115,7 +116,7 @@ def rates(parts: Sequence[Counts], width: int) -> dict[str, Any]:
         "cost_usd": whole.cost_usd,
         "cost_per_verified": whole.cost_usd / verified if whole.cost_usd is not None and verified else None,
         "quantiles": {
-            name: {str(share): histogram.quantile(share) for share in (0.05, 0.5, 0.95)}
+            name: {str(share): histogram.quantile(share) for share in QUANTILES}
             for name, histogram in (("completion_tokens", whole.completion_tokens), ("latency_s", whole.latency_s))
         },
     }
