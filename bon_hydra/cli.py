@@ -26,6 +26,9 @@ app = typer.Typer(
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a parquet file, or a glob of either.")]
 Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, parquet files, or globs of either.")]
+By = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Figures by split, verifier, any column, or a key of source_meta.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 
 
@@ -45,25 +48,99 @@ def _options(
 
 
 @app.command()
-def inspect(runs: Runs, as_json: AsJson = False) -> None:
+def inspect(
+    runs: Runs,
+    by: By = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw them into a .png or .svg file; several runs overlay.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """One run: its metadata, rates, candidate index, coverage, pass@k. Several runs: side by side."""
-    from bon_hydra.report.counts import read_run
+    from bon_hydra.report.inspection import inspect_one, inspect_several
     from bon_hydra.report.summary import as_json as summary
-    from bon_hydra.report.tables import console, inspect_one, inspect_several, json_document
+    from bon_hydra.report.tables import console, json_document
+    from bon_hydra.report.tally import read_run
     from bon_hydra.runs import find_runs
     from bon_hydra.schema import ConfigError
 
-    read = [read_run(path) for path in find_runs(runs)]
-    filled = [run for run in read if run.overall.candidates]
+    if plot is not None:
+        from bon_hydra.report.plot import check_plot
+        from bon_hydra.report.plot import plot as draw
+
+        check_plot(Path(plot))
+    read = [read_run(path, by) for path in find_runs(runs)]
+    filled = [run for run in read if run.candidates]
     for run in read:
-        if not run.overall.candidates:
+        if not run.candidates:
             print(f"{run.path}: an empty run, it has no candidates; left out", file=sys.stderr)
     if not filled:
         raise ConfigError(f"{' '.join(runs)}: nothing to inspect")
+    summaries = [summary(run) for run in filled]
+    if plot is not None:
+        draw(summaries, Path(plot))
+        print(f"drawn: {plot}", file=sys.stderr)
     if as_json:
-        print(json_document({"runs": [summary(run) for run in filled]}))
+        print(json_document({"runs": summaries}))
     else:
-        console().print(inspect_one(filled[0]) if len(filled) == 1 else inspect_several(filled))
+        console().print(inspect_one(summaries[0]) if len(filled) == 1 else inspect_several(summaries))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A run: a folder or a parquet file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one; a win is a query on which it is better.")],
+    metric: Annotated[
+        str, typer.Option(help="pass@K, majority@K, best@K, weighted_majority@K, pass^K, first or any.")
+    ] = "pass@1",
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Did the change help? Two runs, query by query on those they share: difference, interval, exact test."""
+    from bon_hydra.report.comparison import compare_runs
+    from bon_hydra.report.comparison_table import comparison_table
+    from bon_hydra.report.tables import console, json_document
+    from bon_hydra.runs import find_run
+
+    found = compare_runs(find_run(a), find_run(b), metric, by)
+    if as_json:
+        print(json_document(found))
+    else:
+        console().print(comparison_table(found))
+
+
+@app.command()
+def ls(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder with runs in it.")] = "outputs",
+    experiment: Annotated[str | None, typer.Option(help="Of this experiment only; math* is a pattern.")] = None,
+    model: Annotated[str | None, typer.Option(help="Of this model only, or a pattern.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Since 2026-11-23, or 12h, 7d, 2w ago.")] = None,
+    status: Annotated[str | None, typer.Option(help="Such as complete, budget_reached, running, killed.")] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="COLUMN", help="when, experiment, model, N, T, candidates, verified, cost, status.")
+    ] = "when",
+    unfold: Annotated[bool, typer.Option("--all", "--unfold", help="The runs of sweeps too, a line each.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The runs there are: when, experiment, model, N, T, candidates, verified, cost, status, notes."""
+    from bon_hydra.report.listing import Line, Wanted, folded, list_runs
+    from bon_hydra.report.listing import as_json as document
+    from bon_hydra.report.listing import since as time_of
+
+    runs = list_runs(Path(folder), Wanted(experiment, model, time_of(since) if since else None, status), sort)
+    if as_json:
+        from bon_hydra.report.tables import json_document
+
+        print(json_document(document(runs)))
+        return
+    if not runs:
+        print(f"{folder}: no runs", file=sys.stderr)
+        return
+    from bon_hydra.report.listing_table import listing_table
+    from bon_hydra.report.tables import console
+
+    out = console()
+    out.print(listing_table([Line(run.path, (run,)) for run in runs] if unfold else folded(runs), out))
 
 
 @app.command()
@@ -78,13 +155,9 @@ def show(
     from bon_hydra.report.reader import Wanted
     from bon_hydra.report.reader import show as read
     from bon_hydra.report.tables import console
-    from bon_hydra.runs import find_runs
-    from bon_hydra.schema import ConfigError
+    from bon_hydra.runs import find_run
 
-    paths = find_runs([run])
-    if len(paths) > 1:
-        raise ConfigError(f"{run}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
-    more = read(paths[0], Wanted(query, split, verdict), limit, console())
+    more = read(find_run(run), Wanted(query, split, verdict), limit, console())
     if more:
         print(f"{more} more queries: --limit, --query, --split and --verdict choose others", file=sys.stderr)
 

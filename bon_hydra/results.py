@@ -22,10 +22,7 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bon_hydra.records import SCORED, Candidate, Judged, Response, Verdict
-
-SCHEMA_VERSION = 1
-"""Raised when a column or a metadata key changes its meaning; readers refuse files of a newer one."""
+from bon_hydra.records import SCHEMA_VERSION, SCORED, Candidate, Judged, Response, Verdict
 
 SCHEMA = pa.schema(
     [

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bon_hydra.records import SCHEMA_VERSION
 from bon_hydra.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ def run_folder(spec: str) -> Path:
     )
 
 
+def find_run(spec: str) -> Path:
+    """The one parquet file that `spec` stands for. Raises ConfigError where it is none, or several."""
+    paths = find_runs([spec])
+    if len(paths) > 1:
+        raise ConfigError(f"{spec}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
+    return paths[0]
+
+
 def _runs_of(spec: str) -> list[Path]:
     path = Path(spec).expanduser()
     if path.is_dir():
@@ -119,8 +128,6 @@ def open_run(path: Path) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from bon_hydra.results import SCHEMA_VERSION
-
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
@@ -167,6 +174,25 @@ def read_metadata(path: Path) -> dict[str, str]:
         return _texts(file.metadata.metadata)
 
 
+def read_footer(path: Path) -> dict[str, str]:
+    """The same without a look at the columns or the version, for lists of many files, whatever they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return _texts(pq.read_metadata(path).metadata)
+    except PermissionError:
+        raise ConfigError(f"{path}: may not be read by this user") from None
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns that the file has."""
+    with open_run(path) as file:
+        return list(file.schema_arrow.names)
+
+
 def count_rows(path: Path) -> int:
     """How many candidates the file has, from its footer alone."""
     with open_run(path) as file:
@@ -179,10 +205,10 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         return file.read(columns=_present(file, columns))
 
 
-def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The same, some ten thousand rows at a time, so that a file of any size can be read."""
+def read_batches(path: Path, columns: Sequence[str], few: bool = False) -> Iterator[pa.RecordBatch]:
+    """The same, some ten thousand rows at a time, so that a file of any size can be read; `few` for long texts."""
     with _opened(path) as file:
-        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=_present(file, columns))
+        yield from file.iter_batches(FEW_ROWS if few else BATCH_ROWS, columns=_present(file, columns))
 
 
 def read_rows(path: Path, columns: Sequence[str], positions: Sequence[int]) -> Iterator[dict[str, Any]]:
