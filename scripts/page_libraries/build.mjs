@@ -60,7 +60,9 @@ const packages = [...used].sort().map((name) => {
   return { name, version, license, homepage, texts };
 });
 
-const table = packages.map(({ name, version, license, homepage }) => `| ${name} | ${version} | ${license} | ${homepage} |`);
+const table = packages.map(
+  ({ name, version, license, homepage }) => `| ${name} | ${version} | ${license} | ${homepage} |`,
+);
 const texts = packages.map(({ name, texts }) => `## ${name}\n\n${texts.join("\n\n").replace(/^/gm, "    ")}\n`);
 writeFileSync(
   join(OUT, "LICENSES.md"),
