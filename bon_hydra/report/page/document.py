@@ -27,7 +27,10 @@ from bon_hydra.schema import ConfigError
 
 HERE = files("bon_hydra.report.page")
 
-SCRIPTS = ("dom", "data", "state", "marks", "text", "charts", "figures", "queries", "query", "runs", "main")
+SCRIPTS = (
+    *("dom", "data", "state", "marks", "code", "text", "charts", "rates", "plots", "figures"),
+    *("queries", "candidate", "query", "runs", "main"),
+)
 """The page's own modules, js/NAME.js, each after those it imports from."""
 
 

@@ -126,7 +126,9 @@ def bin_edges(values: Sequence[Floats]) -> Floats:
     if low == high:
         return np.array([0.9 * low, 1.1 * high]) if low else np.array([0.0, 1.0])
     if 0 < WIDE * low < high:
-        return np.geomspace(low, high, BINS + 1)
+        edges = np.geomspace(low, high, BINS + 1)
+        edges[[0, -1]] = low, high  # exactly, so that no value falls out
+        return edges
     return np.linspace(low, high, BINS + 1)
 
 

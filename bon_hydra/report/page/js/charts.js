@@ -1,7 +1,7 @@
 // The kinds of plots, drawn by ECharts as SVG in the page's own colours. A plot knows numbers and what its series are
 // called; what they mean is the figures' matter.
 
-import { el, icon, percent } from "./dom.js";
+import { el, percent } from "./dom.js";
 import { swatch } from "./marks.js";
 
 const { echarts } = libraries;
@@ -351,36 +351,4 @@ function decades(low, high) {
   const first = Math.floor(Math.log10(low));
   const powers = Array.from({ length: Math.ceil(Math.log10(high)) - first + 1 }, (_, at) => 10 ** (first + at));
   return powers.flatMap((power) => STEPS.map((step) => step * power)).filter((tick) => tick >= low && tick <= high);
-}
-
-// Bars of parts of a whole, one under the other. `rows`: {name, parts: [{name, share, count, verdict, clicked}]}.
-export function shares(rows) {
-  return el(
-    "div",
-    { class: "shares" },
-    rows.map(({ mark, name, parts }) =>
-      el(
-        "div",
-        { class: "share-row" },
-        el("span", { class: "share-name" }, mark, name),
-        el("div", { class: "share-bar" }, parts.map(segment)),
-      ),
-    ),
-  );
-}
-
-function segment({ name, share, count, verdict, clicked }) {
-  const label = `${name}: ${count} (${percent(share)})`;
-  return el(
-    "button",
-    {
-      type: "button",
-      class: `segment v-${verdict}`,
-      style: { "flex-grow": String(share) },
-      title: label,
-      "aria-label": label,
-      onclick: clicked,
-    },
-    share > 0.05 && [icon(verdict), el("span", {}, percent(share, 0))],
-  );
 }

@@ -1,13 +1,13 @@
 // Starts the page, and ties keys, buttons and the address to what is looked at.
 
-import { letterOf, page } from "./data.js";
+import { page } from "./data.js";
 import { byId, el, icon } from "./dom.js";
 import { drawFigures } from "./figures.js";
 import { badge, colorOf } from "./marks.js";
 import { drawQueries, reveal, startList, step } from "./queries.js";
 import { drawQuery, markFound } from "./query.js";
 import { drawRuns } from "./runs.js";
-import { NO_FILTERS, change, fromAddress, onChange, state, toggled } from "./state.js";
+import { change, fromAddress, onChange, state, toggled } from "./state.js";
 
 const TITLES = { figures: "Figures", queries: "Queries", runs: "Runs" };
 

@@ -1,7 +1,7 @@
 // The list of queries: filters, search, and rows of one height of which only those in sight are there.
 
 import { VERDICTS, letterOf, page, queries, search, verdictName } from "./data.js";
-import { byId, choice, counted, el, icon, whole } from "./dom.js";
+import { byId, counted, el, icon, whole } from "./dom.js";
 import { badge, strip, tally } from "./marks.js";
 import { NO_FILTERS, change, state } from "./state.js";
 

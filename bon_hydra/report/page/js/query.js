@@ -1,25 +1,13 @@
 // One query: what was asked, what is right, and its candidates side by side, for each run that is shown.
 
-import { bodyOf, letterOf, page } from "./data.js";
-import { byId, choice, dollars, el, folded, icon, isNumber, seconds, whole } from "./dom.js";
-import { badge, tally, verdictClass, verdictIcon, verdictMark } from "./marks.js";
+import { candidateCard, copyable } from "./candidate.js";
+import { calls, callsOf, json, parsed, tools } from "./code.js";
+import { bodyOf, page } from "./data.js";
+import { byId, choice, el, folded, icon, whole } from "./dom.js";
+import { badge, tally, verdictClass, verdictIcon } from "./marks.js";
 import { placeOf, step } from "./queries.js";
 import { addressOf, change, state } from "./state.js";
-import {
-  answer,
-  calls,
-  callsOf,
-  code,
-  json,
-  long,
-  parsed,
-  reference,
-  rendered,
-  said,
-  source,
-  thought,
-  tools,
-} from "./text.js";
+import { answer, long, reference, rendered, source } from "./text.js";
 
 let drawnFor = null; // what the pane shows now, as a text; drawing takes a while, and only the last one counts
 
@@ -54,7 +42,7 @@ export async function drawQuery() {
   );
   pane.scrollTo(sameQuery ? { top: scrollTop } : { top: 0, left: 0 });
   showCandidate();
-  mark();
+  markFound();
 }
 
 // --- Above ---
@@ -115,27 +103,6 @@ function where(query) {
     button("down", "Next query (j)", after, 1),
     el("span", {}, at < 0 ? "not in the list" : `${whole(at + 1)} of ${whole(of)}`),
   );
-}
-
-// A text whose address in this page is copied by a click.
-function copyable(text, address, kind) {
-  const button = el(
-    "button",
-    { type: "button", class: `copy ${kind}`, title: "Copy a link to this", onclick: copy },
-    text,
-    icon("link"),
-  );
-  async function copy() {
-    history.replaceState(null, "", address);
-    try {
-      await navigator.clipboard.writeText(location.href);
-      button.classList.add("done");
-      setTimeout(() => button.classList.remove("done"), 1500);
-    } catch {
-      // Not allowed to: the address is in the address bar, to be copied by hand.
-    }
-  }
-  return button;
 }
 
 // --- What was asked ---
@@ -239,20 +206,18 @@ function ballot({ candidates, verifier }) {
   return el(
     "span",
     { class: "ballot" },
-    votes
-      .slice(0, 6)
-      .map((voters) =>
-        el(
-          "span",
-          {
-            class: `vote ${verdictClass(voters[0].verdict)}`,
-            title: `${voters.length} of ${candidates.length} candidates give this answer`,
-          },
-          verdictIcon(voters[0].verdict),
-          answer(voters[0].answer, verifier),
-          el("small", {}, `×${voters.length}`),
-        ),
+    votes.slice(0, 6).map((voters) =>
+      el(
+        "span",
+        {
+          class: `vote ${verdictClass(voters[0].verdict)}`,
+          title: `${voters.length} of ${candidates.length} candidates give this answer`,
+        },
+        verdictIcon(voters[0].verdict),
+        answer(voters[0].answer, verifier),
+        el("small", {}, `×${voters.length}`),
       ),
+    ),
     votes.length > 6 && el("small", {}, `and ${votes.length - 6} more`),
   );
 }
@@ -262,119 +227,6 @@ function sameDraw({ candidate_id: id }, run, parts) {
   if (!id) return null;
   const other = parts.find((part) => part.run < run && part.body.candidates.some((each) => each.candidate_id === id));
   return other ? other.run : null;
-}
-
-function candidateCard(query, run, body, candidate, sameAs) {
-  const { candidate_idx: index, verdict, verdict_reason: reason, score, scorer } = candidate;
-  const number = index ?? body.candidates.indexOf(candidate);
-  const label = `${page.runs.length > 1 ? letterOf(run) : "#"}${number}`;
-  return el(
-    "article",
-    {
-      class: `candidate ${verdictClass(verdict)}`,
-      "data-run": run,
-      "data-index": number,
-      "aria-label": `Candidate ${number}: ${verdict}`,
-    },
-    el(
-      "header",
-      {},
-      el(
-        "div",
-        { class: "judged" },
-        copyable(label, addressOf({ view: "queries", query, candidate: { run, index: number } }), "candidate-id"),
-        verdictMark(verdict),
-        isNumber(score) &&
-          el("span", { class: "score", title: scorer ?? "score" }, `score ${Number(score.toPrecision(3))}`),
-      ),
-      reason && el("p", { class: "reason", dir: "auto" }, reason),
-      candidate.answer !== undefined &&
-        candidate.answer.length < 300 &&
-        el(
-          "p",
-          { class: "extracted" },
-          el("span", { class: "label" }, "Answer"),
-          answer(candidate.answer, body.verifier),
-        ),
-    ),
-    el("div", { class: "body" }, answered(candidate, body)),
-    el(
-      "footer",
-      {},
-      facts(candidate, sameAs),
-      folded("Details", () => details(candidate)),
-    ),
-  );
-}
-
-function answered({ response, reasoning, tool_calls: made, error, finish_reason: reason }, { verifier = "" }) {
-  const list = callsOf(parsed(made));
-  const language = verifier.startsWith("code") ? "python" : "";
-  const parts = [
-    reasoning && thought(reasoning, state.source),
-    response && said(response, { asSource: state.source, language }),
-    made && (list && !state.source ? calls(list) : source(made)),
-    reason === "length" && el("p", { class: "cut-off" }, icon("cut"), "Cut off at the token limit."),
-    error && el("p", { class: "error" }, icon("api_error"), el("span", { dir: "auto" }, error)),
-  ];
-  const there = parts.flat().filter(Boolean);
-  return there.length ? there : [el("p", { class: "quiet" }, "It said nothing.")];
-}
-
-function facts(
-  {
-    completion_tokens: tokens,
-    reasoning_tokens: thinking,
-    latency_s: time,
-    cost_usd: cost,
-    finish_reason: reason,
-    reused,
-    attempts,
-  },
-  sameAs,
-) {
-  const known = [
-    isNumber(tokens) && `${whole(tokens)} tokens${thinking ? ` (${whole(thinking)} thinking)` : ""}`,
-    isNumber(time) && seconds(time),
-    isNumber(cost) && cost > 0 && dollars(cost),
-    reason && reason !== "stop" && reason !== "length" && reason.replaceAll("_", " "),
-    attempts > 1 && `${attempts} requests`,
-    sameAs !== null ? `the same draw as in ${letterOf(sameAs)}` : reused && "drawn by another run",
-  ];
-  return el(
-    "p",
-    { class: "facts" },
-    known.filter(Boolean).map((fact) => el("span", {}, fact)),
-  );
-}
-
-const DETAILS = [
-  "response_model",
-  "finish_reason",
-  "prompt_tokens",
-  "cached_tokens",
-  "completion_tokens",
-  "reasoning_tokens",
-  "cost_usd",
-  "latency_s",
-  "seed",
-  "attempts",
-  "candidate_id",
-  "request_id",
-  "created_at",
-  "answer_class",
-  "score",
-  "scorer",
-];
-
-function details(candidate) {
-  const rows = DETAILS.filter((name) => candidate[name] !== undefined).map((name) => [
-    el("dt", {}, name),
-    el("dd", { dir: "auto" }, String(candidate[name])),
-  ]);
-  const long =
-    candidate.answer?.length >= 300 ? [el("dt", {}, "answer"), el("dd", {}, code(candidate.answer, "python"))] : [];
-  return el("dl", { class: "details" }, rows, long);
 }
 
 // --- Where to look ---
@@ -390,7 +242,7 @@ function showCandidate() {
 }
 
 // What was searched for is marked where it stands, without touching the text.
-function mark() {
+export function markFound() {
   if (!globalThis.Highlight) return;
   CSS.highlights.delete("found");
   const wanted = state.filters.text.toLowerCase();
@@ -409,5 +261,3 @@ function mark() {
   }
   CSS.highlights.set("found", new Highlight(...ranges));
 }
-
-export const markFound = mark;

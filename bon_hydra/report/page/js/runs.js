@@ -1,9 +1,9 @@
 // The view of runs: what each file says of itself, and what the page is made with.
 
+import { code, parsed, written } from "./code.js";
 import { page } from "./data.js";
 import { el, folded, icon, isNumber, percent, significant, whole } from "./dom.js";
 import { badge } from "./marks.js";
-import { code, parsed, written } from "./text.js";
 
 const FIRST = [
   "experiment",
