@@ -22,7 +22,7 @@ addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sa
 """
 
 
-def chromium() -> str:
+def executable() -> str:
     """The browser's path; without one no test of the page says anything."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
@@ -35,7 +35,7 @@ def offline_browser() -> Iterator[BrowserContext]:
     """A browser of its own, with a new profile and no network."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=chromium(), headless=True, args=FLAGS, offline=True
+            profile, executable_path=executable(), headless=True, args=FLAGS, offline=True
         )
         context.set_default_timeout(60_000)
         yield context

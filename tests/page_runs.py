@@ -13,6 +13,9 @@ from sample_runs import ARRIVED, METADATA, write
 
 from bon_hydra.records import Candidate, Judged, Query, Response, Verdict
 
+NOTES = "What: does warmth help?\nWhy: the candidates were all alike."
+CONFIG = "num_candidates: 4\ntemperature: {}\nmodel:\n  name: mock\n"
+
 WEATHER = {
     "type": "function",
     "function": {
@@ -285,6 +288,12 @@ def harmful() -> list[Judged]:
         )
         for name, text in HARMFUL.items()
     ]
+
+
+def described(temperature: float = 0.7, notes: str = NOTES) -> dict[str, str]:
+    """A run's metadata."""
+    config = CONFIG.format(temperature)
+    return {**METADATA, "temperature": str(temperature), "notes": notes, "config_yaml": config, "status": "complete"}
 
 
 def write_run(folder: Path, queries: Sequence[Judged], metadata: Mapping[str, str] = METADATA) -> Path:
