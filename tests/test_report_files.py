@@ -20,6 +20,7 @@ from sample_runs import write
 
 from bon_hydra.cli import main
 from bon_hydra.report.page.document import SCRIPTS, write_page
+from bon_hydra.report.page.pairs import pairs
 from bon_hydra.report.page.sample import Key, choose
 from bon_hydra.report.page.texts import MOST_CHARACTERS
 
@@ -49,7 +50,7 @@ def test_the_command_writes_one_file_and_says_what_is_in_it(
     assert html.read_text().startswith("<!doctype html>")
     assert list(tmp_path.iterdir()) == [html]
     _, out, _ = bon(capsys, "report", cool_run, "--candidates", 20, "-o", html)
-    assert "a sample of 18 of 66 candidates" in out
+    assert "a sample of 20 of 66 candidates" in out
 
 
 def test_mistakes_end_in_one_line(capsys: pytest.CaptureFixture[str], cool_run: Path, tmp_path: Path) -> None:
@@ -209,3 +210,32 @@ def test_a_text_longer_than_anybody_reads_loses_its_middle(tab: Watched, tmp_pat
     page.get_by_role("button", name="Source").click()
     page.get_by_role("button", name="Show all").click()
     expect(candidate(page, 0)).to_contain_text("[… 1,000 characters are left out of this page …]")
+
+
+def test_two_runs_are_counted_query_by_query(tmp_path: Path) -> None:
+    """By the right candidates of the queries that both have scored ones of, by split and over all."""
+    first = [
+        asked("a", "a", [Said("pass"), Said("fail")]),
+        asked("b", "b", [Said("fail"), Said("fail")], split="code"),
+        asked("c", "c", [Said("pass"), Said("pass")]),
+        asked("lost", "lost", [Said("api_error", error="500")]),
+    ]
+    second = [
+        asked("c", "c", [Said("fail"), Said("pass")]),
+        asked("a", "a", [Said("pass"), Said("api_error", error="500")]),
+        asked("b", "b", [Said("pass"), Said("pass")], split="code"),
+        asked("lost", "lost", [Said("pass")]),
+        asked("new", "new", [Said("pass")]),
+    ]
+    paths = [write(tmp_path / f"{at}.parquet", queries) for at, queries in enumerate((first, second, second[4:]))]
+    (pair, *others) = pairs(paths)
+    assert (pair["a"], pair["b"]) == (0, 1)
+    assert pair["overall"] == {
+        "cells": [[0, 2, 1], [1, 1, 1], [2, 1, 1]],
+        "shared": 3,
+        "more": 1,
+        "fewer": 1,
+        "same": 1,
+    }
+    assert pair["splits"]["code"] == {"cells": [[0, 2, 1]], "shared": 1, "more": 1, "fewer": 0, "same": 0}
+    assert [(other["a"], other["b"]) for other in others] == [(1, 2)]

@@ -106,7 +106,7 @@ def test_the_policy_would_stop_what_the_page_itself_let_through(chromium: Browse
     )
     assert tried == [["html", "fetch", "eval", "script", "style", "image"], None]
     directives = {fault.split()[0] for fault in watched.faults()}
-    assert {"require-trusted-types-for", "connect-src", "script-src", "style-src-attr", "img-src"} <= directives
+    assert {"require-trusted-types-for", "connect-src", "style-src-attr", "img-src"} <= directives
     page.close()
 
 

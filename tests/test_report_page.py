@@ -189,7 +189,8 @@ def test_a_long_list_holds_only_the_rows_in_sight(tab: Watched, page_folder: Pat
 
 CONTRAST = """
 () => {
-  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const channels = (color) => numbers(color).map((c, at) => color.startsWith("color(srgb") && at < 3 ? 255 * c : c);
   const luminance = (color) => channels(color).slice(0, 3).map((c) => c / 255)
     .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
     .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);

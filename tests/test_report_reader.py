@@ -232,3 +232,16 @@ def test_a_draw_that_two_runs_share_is_said(tab: Watched, page_of_two: Path) -> 
     page = tab.open(page_of_two, "#q/quadratic")
     expect(candidate(page, 0, 1)).to_contain_text("the same draw as in A")
     expect(candidate(page, 0, 0)).not_to_contain_text("the same draw")
+
+
+def test_where_two_runs_differ_leads_to_the_queries(tab: Watched, page_of_two: Path) -> None:
+    """A cell of the square opens the queries with so many right candidates in the one run and in the other."""
+    page = tab.open(page_of_two)
+    figure = card(page, "Where does B differ from A?")
+    expect(figure).to_contain_text("of 17 queries")
+    cell = figure.locator("td.gain button").first
+    count = cell.inner_text()
+    cell.click()
+    expect(page.locator("#count")).to_have_text(f"{count} of 17 queries")
+    cells = page.locator(".row").first.locator(".marks-of-run")
+    assert cells.nth(0).locator(".v-pass").count() < cells.nth(1).locator(".v-pass").count()

@@ -21,6 +21,7 @@ from bon_hydra import __version__
 from bon_hydra.records import SCORED, VERDICTS
 from bon_hydra.report.counts import Run, read_run
 from bon_hydra.report.page.figures import differences, run_figures
+from bon_hydra.report.page.pairs import pairs
 from bon_hydra.report.page.sample import choose, places
 from bon_hydra.report.page.texts import Shown, pack, read_texts
 from bon_hydra.schema import ConfigError
@@ -28,7 +29,7 @@ from bon_hydra.schema import ConfigError
 HERE = files("bon_hydra.report.page")
 
 SCRIPTS = (
-    *("dom", "data", "state", "marks", "code", "text", "charts", "rates", "plots", "figures"),
+    *("dom", "data", "state", "marks", "code", "text", "charts", "cards", "rates", "pairs", "plots", "figures"),
     *("queries", "candidate", "query", "runs", "main"),
 )
 """The page's own modules, js/NAME.js, each after those it imports from."""
@@ -117,6 +118,7 @@ def _content(runs: Sequence[Run], limit: int) -> tuple[dict[str, Any], list[list
             for label, figures, (queries, _) in zip(labels(runs), run_figures(runs), read, strict=True)
         ],
         "splits": list(dict.fromkeys(name for run in runs for name in run.splits)),
+        "pairs": pairs([run.path for run in runs]),
         "differences": differences(runs) if len(runs) > 1 else [],
         "queries": [
             {

@@ -39,7 +39,7 @@ def places(path: Path) -> Places:
 def choose(runs: Sequence[Places], limit: int) -> list[Key]:
     """The queries to show, so that no run shows more than `limit` candidates; all of them where they fit.
 
-    A sample is drawn by a hash of each query's id, so it depends on nothing but the queries: queries that more of
+    A sample is drawn by a hash of each query's split and id, so it depends on nothing but the queries: queries that more of
     the runs have come first, then the splits take turns. A query is shown with all of its candidates or not at all;
     one is shown even where it alone is too large.
     """
@@ -64,4 +64,4 @@ def choose(runs: Sequence[Places], limit: int) -> list[Key]:
 
 
 def _draw(key: Key) -> bytes:
-    return hashlib.blake2b(key[1].encode(), digest_size=8).digest()
+    return hashlib.blake2b("\0".join(key).encode(), digest_size=8).digest()

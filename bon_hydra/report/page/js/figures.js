@@ -3,7 +3,7 @@
 import { dispose } from "./charts.js";
 import { letterOf, page } from "./data.js";
 import { counted, el, folded } from "./dom.js";
-import { badge, colorOf, swatch, symbolOf } from "./marks.js";
+import { badge, colorOf, sectionName, swatch, symbolOf } from "./marks.js";
 import { PLOTS } from "./plots.js";
 import { ratesTable } from "./rates.js";
 import { change, state, toggled } from "./state.js";
@@ -12,7 +12,6 @@ const FEW_DIFFERENCES = 6;
 
 // --- Which lines are drawn ---
 
-const sectionName = (split) => split ?? "all splits";
 const placeOfSplit = (split) => (split === null ? 0 : page.splits.indexOf(split) + 1);
 const markOf = (place) => ({ color: colorOf(place), symbol: symbolOf(place) });
 

@@ -90,6 +90,8 @@ const redrawPlots = () => state.view === "figures" && drawFigures(byId("view-fig
 const KEYS = {
   j: ["next query", () => step(1)],
   k: ["previous query", () => step(-1)],
+  l: ["next candidate", () => toCandidate(1)],
+  h: ["previous candidate", () => toCandidate(-1)],
   "/": ["search", toSearch],
   f: ["figures", () => change({ view: "figures" })],
   q: ["queries", () => change({ view: "queries" })],
@@ -107,6 +109,12 @@ const KEYS = {
   t: ["light or dark", nextTheme],
   "?": ["these keys", () => byId("help").showModal()],
 };
+
+// Scrolls by one candidate's width.
+function toCandidate(by) {
+  const card = byId("query").querySelector(".candidate");
+  if (card) byId("query").scrollBy({ left: by * (card.offsetWidth + 12), behavior: "smooth" });
+}
 
 function toSearch() {
   change({ view: "queries" });

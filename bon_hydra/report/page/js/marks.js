@@ -22,6 +22,8 @@ export function legend(items) {
   );
 }
 
+export const sectionName = (split) => split ?? "all splits";
+
 // A run's letter on its colour.
 export const badge = (run) =>
   el("b", { class: "badge", style: { "--color": colorOf(run) }, title: page.runs[run].label }, letterOf(run));

@@ -1,61 +1,17 @@
-// The figures as cards: a question, what is drawn, the plot, and the same as a table. Each is a function of the series
-// that figures.js chooses.
+// The figures. Each is a function of the series that figures.js chooses, and gives a card, or null.
 
+import { card, nothing } from "./cards.js";
 import { columns, curves, histograms, points } from "./charts.js";
 import { VERDICTS, verdictName } from "./data.js";
-import { counted, dollars, el, folded, interval, isNumber, percent, significant, whole } from "./dom.js";
+import { counted, dollars, el, interval, isNumber, percent, significant, whole } from "./dom.js";
 import { isScored, legend, swatch, verdictClass, verdictIcon, verdictMark } from "./marks.js";
+import { pairCard } from "./pairs.js";
 import { perVerified } from "./rates.js";
 import { NO_FILTERS, change, toggled } from "./state.js";
 
 const METRICS = { pass_at_k: "pass@k", majority_at_k: "majority@k", best_at_k: "best@k" };
 
 let chosenMetrics = new Set(["pass_at_k"]);
-
-function card(title, about, parts, table) {
-  return el(
-    "section",
-    { class: "card panel" },
-    el("h3", {}, title),
-    el("p", { class: "about" }, about),
-    parts,
-    table && folded("As a table", () => dataTable(table), { class: "as-table" }),
-  );
-}
-
-function dataTable({ head, rows }) {
-  return el(
-    "div",
-    { class: "scroll" },
-    el(
-      "table",
-      { class: "data" },
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          head.map((name) => el("th", { scope: "col" }, name)),
-        ),
-      ),
-      el(
-        "tbody",
-        {},
-        rows.map(([first, ...rest]) =>
-          el(
-            "tr",
-            {},
-            el("th", { scope: "row" }, first),
-            rest.map((cell) => el("td", {}, cell)),
-          ),
-        ),
-      ),
-    ),
-  );
-}
-
-const nothing = (why) => el("p", { class: "empty" }, why);
 
 // The points of a curve such as pass@k.
 const curvePoints = (curve, noun = "query") =>
@@ -158,7 +114,7 @@ function howManyRight(series) {
       view: "queries",
       query: null,
       candidate: null,
-      filters: { ...NO_FILTERS, split, right: { run, count: right } },
+      filters: { ...NO_FILTERS, split, right: [{ run, count: right }] },
     });
   return card(
     "How many of N are right?",
@@ -349,4 +305,4 @@ function costs(series) {
   );
 }
 
-export const PLOTS = [whatNBuys, firstWins, howManyRight, outcomes, lengths, times, costs];
+export const PLOTS = [whatNBuys, firstWins, pairCard, howManyRight, outcomes, lengths, times, costs];

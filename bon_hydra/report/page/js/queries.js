@@ -54,7 +54,7 @@ function isListed(query) {
     (split === null || query.split === split) &&
     (verdict === null || entries.some(({ verdicts }) => verdicts.includes(verdict))) &&
     (outcome === null || (outcome === "differ" ? differs(query) : entries.some(OUTCOMES_OF_QUERY[outcome][2]))) &&
-    (right === null || hasRight(query.runs[right.run], right.count)) &&
+    (right === null || right.every(({ run, count }) => hasRight(query.runs[run], count))) &&
     (found === null || found.has(query))
   );
 }
@@ -158,8 +158,8 @@ function drawFilters() {
   );
 }
 
-function chipOfRight({ run, count }) {
-  const text = `${page.runs.length > 1 ? `${letterOf(run)}: ` : ""}${count} right`;
+function chipOfRight(right) {
+  const parts = right.map(({ run, count }) => `${page.runs.length > 1 ? `${letterOf(run)}: ` : ""}${count} right`);
   return el(
     "button",
     {
@@ -169,7 +169,7 @@ function chipOfRight({ run, count }) {
       title: "Remove this filter",
       onclick: () => filter({ right: null }),
     },
-    text,
+    parts.join(", "),
     icon("close"),
   );
 }

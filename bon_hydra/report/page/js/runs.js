@@ -57,7 +57,7 @@ function aRun({ label, summary: { path, metadata } }, at) {
   );
 }
 
-const value = (text) => (/^[\[{]/.test(text) ? written(parsed(text) ?? text) || text : text);
+const value = (text) => (/^[[{]/.test(text) ? written(parsed(text) ?? text) || text : text);
 
 const IN_PERCENT = new Set(["verification_rate"]);
 
