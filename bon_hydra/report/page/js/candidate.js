@@ -7,6 +7,8 @@ import { verdictClass, verdictMark } from "./marks.js";
 import { addressOf, state } from "./state.js";
 import { answer, said, source, thought } from "./text.js";
 
+const LONG_ANSWER = 300; // an extracted answer this long stands among the details
+
 export function candidateCard(query, run, body, candidate, sameAs) {
   const { candidate_idx: index, verdict, verdict_reason: reason, score, scorer } = candidate;
   const number = index ?? body.candidates.indexOf(candidate);
@@ -31,8 +33,7 @@ export function candidateCard(query, run, body, candidate, sameAs) {
           el("span", { class: "score", title: scorer ?? "score" }, `score ${Number(score.toPrecision(3))}`),
       ),
       reason && el("p", { class: "reason", dir: "auto" }, reason),
-      candidate.answer !== undefined &&
-        candidate.answer.length < 300 &&
+      isShort(candidate) &&
         el(
           "p",
           { class: "extracted" },
@@ -50,6 +51,9 @@ export function candidateCard(query, run, body, candidate, sameAs) {
   );
 }
 
+// Whether the extracted answer has a line of its own: programs and calls stand below as they are.
+const isShort = ({ answer: text, tool_calls: made }) => text !== undefined && text.length < LONG_ANSWER && !made;
+
 function answered({ response, reasoning, tool_calls: made, error, finish_reason: reason }, { verifier = "" }) {
   const list = callsOf(parsed(made));
   const language = verifier.startsWith("code") ? "python" : "";
@@ -63,6 +67,8 @@ function answered({ response, reasoning, tool_calls: made, error, finish_reason:
   const there = parts.flat().filter(Boolean);
   return there.length ? there : [el("p", { class: "quiet" }, "It said nothing.")];
 }
+
+const ORDINARY_ENDS = new Set([undefined, "stop", "tool_calls", "length"]); // the last is said in the body
 
 function facts(
   {
@@ -80,7 +86,7 @@ function facts(
     isNumber(tokens) && `${whole(tokens)} tokens${thinking ? ` (${whole(thinking)} thinking)` : ""}`,
     isNumber(time) && seconds(time),
     isNumber(cost) && cost > 0 && dollars(cost),
-    reason && reason !== "stop" && reason !== "length" && reason.replaceAll("_", " "),
+    !ORDINARY_ENDS.has(reason) && reason.replaceAll("_", " "),
     attempts > 1 && `${attempts} requests`,
     sameAs !== null ? `the same draw as in ${letterOf(sameAs)}` : reused && "drawn by another run",
   ];
@@ -116,7 +122,9 @@ function details(candidate) {
     el("dd", { dir: "auto" }, String(candidate[name])),
   ]);
   const long =
-    candidate.answer?.length >= 300 ? [el("dt", {}, "answer"), el("dd", {}, code(candidate.answer, "python"))] : [];
+    candidate.answer?.length >= LONG_ANSWER
+      ? [el("dt", {}, "answer"), el("dd", {}, code(candidate.answer, "python"))]
+      : [];
   return el("dl", { class: "details" }, rows, long);
 }
 

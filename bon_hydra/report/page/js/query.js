@@ -1,7 +1,7 @@
 // One query: what was asked, what is right, and its candidates side by side, for each run that is shown.
 
 import { candidateCard, copyable } from "./candidate.js";
-import { calls, callsOf, json, parsed, tools } from "./code.js";
+import { calls, callsOf, json, parsed, tools, written } from "./code.js";
 import { bodyOf, page } from "./data.js";
 import { byId, choice, el, folded, icon, whole } from "./dom.js";
 import { badge, tally, verdictClass, verdictIcon } from "./marks.js";
@@ -153,7 +153,7 @@ function messagesOf(prompt) {
   if (!Array.isArray(list)) return prompt ? [{ role: "prompt", text: prompt, list: null }] : [];
   return list.map((each) => {
     const { role = "message", content, tool_calls: list } = Object(each);
-    const text = typeof content === "string" ? content : content ? JSON.stringify(content) : "";
+    const text = typeof content === "string" ? content : content ? written(content) : "";
     return { role: String(role), text, list: callsOf(list) };
   });
 }

@@ -57,7 +57,12 @@ function aRun({ label, summary: { path, metadata } }, at) {
   );
 }
 
-const value = (text) => (/^[[{]/.test(text) ? written(parsed(text) ?? text) || text : text);
+// A list a line each; any other text as it is.
+function value(text) {
+  const list = text.startsWith("[") ? parsed(text) : undefined;
+  if (!Array.isArray(list)) return text;
+  return list.map((each) => (typeof each === "string" ? each : written(each))).join("\n") || "–";
+}
 
 const IN_PERCENT = new Set(["verification_rate"]);
 
@@ -65,7 +70,7 @@ function totals(text) {
   const figures = Object.entries(parsed(text) ?? {}).filter(([, figure]) => figure !== null);
   const figure = (name, value) => {
     const number = Number(value?.text ?? value);
-    if (!isNumber(number)) return written(value).replaceAll('"', "");
+    if (!isNumber(number)) return written(value).replaceAll(/["{}]/g, "");
     if (IN_PERCENT.has(name)) return percent(number);
     return Number.isInteger(number) ? whole(number) : significant(number);
   };

@@ -165,14 +165,14 @@ export function reference(text, verifier = "") {
 // A short answer as a verifier extracted it, in a line.
 export function answer(text, verifier = "") {
   const list = verifier.startsWith("tool_calls") && callsOf(parsed(text));
-  if (list)
-    return el(
-      "code",
-      {},
-      list.map(({ name, args }) => `${name}(${isObject(args) ? written(args).slice(1, -1) : ""})`).join(", "),
-    );
+  if (list) return el("code", {}, list.map(inLine).join(", ") || "no call");
   if (verifier.startsWith("math") && isMath(text)) return math(text);
   return el("code", { dir: "auto" }, text);
+}
+
+function inLine({ name, args }) {
+  const pairs = isObject(args) ? Object.entries(args) : [];
+  return `${name}(${pairs.map(([key, value]) => `${key}=${written(value)}`).join(", ")})`;
 }
 
 // A text's beginning, and a button for the rest of it where it is long.
