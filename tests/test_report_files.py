@@ -21,7 +21,8 @@ from sample_runs import write
 from bon_hydra.cli import main
 from bon_hydra.report.page.document import SCRIPTS, write_page
 from bon_hydra.report.page.pairs import pairs
-from bon_hydra.report.page.sample import Key, choose
+from bon_hydra.report.page.queries import Key, Outcome, read_outcomes
+from bon_hydra.report.page.sample import choose
 from bon_hydra.report.page.texts import MOST_CHARACTERS
 
 PAGE = Path(__file__).parents[1] / "bon_hydra" / "report" / "page"
@@ -170,7 +171,7 @@ def test_a_larger_run_shows_a_sample_and_says_so(tab: Watched, tmp_path: Path) -
 RUNS = st.lists(
     st.dictionaries(
         st.tuples(st.sampled_from("abc"), st.integers(0, 30).map(str)),
-        st.integers(1, 6).map(lambda n: list(range(n))),
+        st.integers(1, 6).map(lambda n: Outcome(list(range(n)))),
         min_size=1,
         max_size=40,
     ),
@@ -181,22 +182,22 @@ RUNS = st.lists(
 
 @given(RUNS, st.integers(6, 60))
 @settings(deadline=None)
-def test_a_sample_fits_and_depends_on_nothing_but_the_queries(runs: list[dict[Key, list[int]]], limit: int) -> None:
+def test_a_sample_fits_and_depends_on_nothing_but_the_queries(runs: list[dict[Key, Outcome]], limit: int) -> None:
     """No run shows more than the limit, none is empty for it, order of queries is kept, order of rows is no matter."""
     chosen = choose(runs, limit)
-    assert all(sum(len(run.get(key, ())) for key in chosen) <= limit for run in runs)
+    assert all(sum(len(run[key].rows) for key in chosen if key in run) <= limit for run in runs)
     everything = list(dict.fromkeys(key for run in runs for key in run))
     assert chosen == [key for key in everything if key in set(chosen)]
     turned = [dict(reversed(run.items())) for run in runs]
     assert set(choose(turned, limit)) == set(chosen)
-    if all(sum(map(len, run.values())) <= limit for run in runs):
+    if all(sum(len(outcome.rows) for outcome in run.values()) <= limit for run in runs):
         assert chosen == everything
 
 
 def test_a_sample_takes_from_every_split_and_first_what_the_runs_share() -> None:
     """A small split is not lost among a large one."""
-    large = {("math", str(n)): [n] for n in range(1000)} | {("code", str(n)): [n] for n in range(5)}
-    small = {("math", str(n)): [n] for n in range(100, 120)}
+    large = {("math", str(n)): Outcome([n]) for n in range(1000)} | {("code", str(n)): Outcome([n]) for n in range(5)}
+    small = {("math", str(n)): Outcome([n]) for n in range(100, 120)}
     assert sum(split == "code" for split, _ in choose([large], 20)) == 5
     assert set(small) <= set(choose([large, small], 30))
 
@@ -228,7 +229,7 @@ def test_two_runs_are_counted_query_by_query(tmp_path: Path) -> None:
         asked("new", "new", [Said("pass")]),
     ]
     paths = [write(tmp_path / f"{at}.parquet", queries) for at, queries in enumerate((first, second, second[4:]))]
-    (pair, *others) = pairs(paths)
+    (pair, *others) = pairs([read_outcomes(path) for path in paths])
     assert (pair["a"], pair["b"]) == (0, 1)
     assert pair["overall"] == {
         "cells": [[0, 2, 1], [1, 1, 1], [2, 1, 1]],

@@ -19,11 +19,12 @@ from markupsafe import Markup
 
 from bon_hydra import __version__
 from bon_hydra.records import SCORED, VERDICTS
-from bon_hydra.report.counts import Run, read_run
 from bon_hydra.report.page.figures import differences, run_figures
 from bon_hydra.report.page.pairs import pairs
-from bon_hydra.report.page.sample import choose, places
+from bon_hydra.report.page.queries import read_outcomes
+from bon_hydra.report.page.sample import choose
 from bon_hydra.report.page.texts import Shown, pack, read_texts
+from bon_hydra.runs import count_rows
 from bon_hydra.schema import ConfigError
 
 HERE = files("bon_hydra.report.page")
@@ -60,19 +61,18 @@ def write_page(paths: Sequence[Path], output: Path, limit: int) -> Written:
     can't be written; what was there then stays.
     """
     check_output(output)
-    read = [read_run(path) for path in paths]
-    runs = [run for run in read if run.overall.candidates]
-    if not runs:
+    filled = [path for path in paths if count_rows(path)]
+    if not filled:
         raise ConfigError(f"{' '.join(map(str, paths))}: no candidates, nothing to show")
-    content, packets = _content(runs, limit)
+    content, packets = _content(filled, limit)
     html = render(content, packets, " · ".join(run["label"] for run in content["runs"])).encode()
     _replace(output, html)
     return Written(
         queries=len(content["queries"]),
         candidates=sum(run["shown"]["candidates"] for run in content["runs"]),
-        of_candidates=sum(run.overall.candidates for run in runs),
+        of_candidates=sum(run["summary"]["overall"]["candidates"] for run in content["runs"]),
         size=len(html),
-        empty=[run.path for run in read if not run.overall.candidates],
+        empty=[path for path in paths if path not in filled],
     )
 
 
@@ -98,11 +98,12 @@ def _replace(output: Path, html: bytes) -> None:
         raise ConfigError(f"-o {output}: {error.strerror or error}") from None
 
 
-def _content(runs: Sequence[Run], limit: int) -> tuple[dict[str, Any], list[list[str]]]:
+def _content(paths: Sequence[Path], limit: int) -> tuple[dict[str, Any], list[list[str]]]:
     """What the page's script reads first, and the packets of each run."""
-    found = [places(run.path) for run in runs]
-    keys = choose(found, limit)
-    read = [read_texts(run.path, where, keys) for run, where in zip(runs, found, strict=True)]
+    outcomes = [read_outcomes(path) for path in paths]
+    keys = choose(outcomes, limit)
+    read = [read_texts(path, found, keys) for path, found in zip(paths, outcomes, strict=True)]
+    drawn = run_figures(paths, outcomes)
     content = {
         "version": __version__,
         "verdicts": [(name, name in SCORED) for name in VERDICTS],
@@ -115,11 +116,11 @@ def _content(runs: Sequence[Run], limit: int) -> tuple[dict[str, Any], list[list
                     "candidates": sum(len(query.verdicts) for query in queries.values()),
                 },
             }
-            for label, figures, (queries, _) in zip(labels(runs), run_figures(runs), read, strict=True)
+            for label, figures, (queries, _) in zip(labels(paths), drawn, read, strict=True)
         ],
-        "splits": list(dict.fromkeys(name for run in runs for name in run.splits)),
-        "pairs": pairs([run.path for run in runs]),
-        "differences": differences(runs) if len(runs) > 1 else [],
+        "splits": list(dict.fromkeys(name for run in drawn for name in run["splits"])),
+        "pairs": pairs(outcomes),
+        "differences": differences([run["summary"]["metadata"] for run in drawn]),
         "queries": [
             {
                 "id": key[1],
@@ -142,9 +143,9 @@ def _entry(shown: Shown | None) -> list[Any] | None:
     return [shown.packet, shown.place, numbers, [at for at, cut in enumerate(shown.cut_off) if cut]]
 
 
-def labels(runs: Sequence[Run]) -> list[str]:
+def labels(paths: Sequence[Path]) -> list[str]:
     """What each run is called: its folder's name or its file's, with as much before it as tells them apart."""
-    parts = [_name_parts(run.path) for run in runs]
+    parts = [_name_parts(path) for path in paths]
     deep = 1
     while deep < max(map(len, parts)) and len({part[-deep:] for part in parts}) < len(parts):
         deep += 1

@@ -5,6 +5,7 @@ Every number that a figure shows is made here or in `summary`; the page's script
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,8 @@ import numpy as np
 import yaml  # type: ignore[import-untyped, unused-ignore]
 from numpy.typing import NDArray
 
-from bon_hydra.report.counts import Counts, Run
-from bon_hydra.report.page.sample import NO_SPLIT
-from bon_hydra.report.summary import as_json
+from bon_hydra.report.page.queries import NO_SPLIT, Outcome, Outcomes
+from bon_hydra.report.summary import summarise
 from bon_hydra.runs import read_batches
 from bon_hydra.statistics import binary_rate
 
@@ -36,39 +36,45 @@ NOT_SETTINGS = frozenset({"defaults", "notes", "experiment_name"})
 LONGEST_SETTING = 200
 
 
-def run_figures(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def run_figures(paths: Sequence[Path], runs: Sequence[Outcomes]) -> list[dict[str, Any]]:
     """For each run its summary, and for `overall` and each split what else is drawn:
 
-    `right`: how many queries have 0, 1, … verified candidates; `coverage`; `by_index`: rate and interval of each
-    candidate index; and of each of MEASURED the share of right and of wrong answers in each bin, and quantiles.
+    `right`: how many judged queries have 0, 1, … right candidates, some of them `mixed`, and how many are `unscored`;
+    `by_index`: rate and interval of each candidate index; and of each of MEASURED how many right, wrong and unscored
+    answers are in each bin, and quantiles.
     """
-    values = [measured(run.path) for run in runs]
+    values = [measured(path) for path in paths]
     edges = {column: bin_edges([each for run in values for each in run[column].values()]) for column in MEASURED}
-    return [_figures(run, of_run, edges) for run, of_run in zip(runs, values, strict=True)]
+    return [_figures(*each, edges) for each in zip(paths, runs, values, strict=True)]
 
 
-def _figures(run: Run, values: Mapping[str, Measured], edges: Mapping[str, Floats]) -> dict[str, Any]:
-    summary = as_json(run)
-    sections = {
-        name: {
-            "right": np.bincount(counts.verified[counts.scored > 0], minlength=len(run.overall.by_index) + 1).tolist(),
-            "coverage": counts.coverage,
-            "by_index": _by_index(summary["overall"] if name is None else summary["splits"][name]),
-            **{
-                column: distribution(_of_section(values[column], name), edges[column])
-                for column in MEASURED
-                if len(edges[column])
-            },
-        }
-        for name, counts in _sections(run)
+def _figures(
+    path: Path, outcomes: Outcomes, values: Mapping[str, Measured], edges: Mapping[str, Floats]
+) -> dict[str, Any]:
+    summary = summarise(path)
+    splits: dict[str, list[Outcome]] = {name: [] for name in summary["splits"]}
+    for (split, _), outcome in outcomes.items():
+        splits[split].append(outcome)
+    most = max(len(outcome.rows) for outcome in outcomes.values())
+
+    def section(split: str | None, rates: dict[str, Any], judged: Sequence[Outcome]) -> dict[str, Any]:
+        drawn = {column: distribution(_of_section(values[column], split), edges[column]) for column in MEASURED}
+        return {**_right(judged, most), "by_index": _by_index(rates), **drawn}
+
+    return {
+        "summary": summary,
+        "overall": section(None, summary["overall"], list(outcomes.values())),
+        "splits": {name: section(name, summary["splits"][name], judged) for name, judged in splits.items()},
     }
-    overall = sections.pop(None)
-    return {"summary": summary, "overall": overall, "splits": sections}
 
 
-def _sections(run: Run) -> Iterable[tuple[str | None, Counts]]:
-    yield None, run.overall
-    yield from run.splits.items()
+def _right(outcomes: Sequence[Outcome], most: int) -> dict[str, Any]:
+    counts = Counter(outcome.right for outcome in outcomes if outcome.scored)
+    return {
+        "right": [counts[right] for right in range(most + 1)],
+        "mixed": sum(0 < outcome.right < outcome.scored for outcome in outcomes),
+        "unscored": sum(not outcome.scored for outcome in outcomes),
+    }
 
 
 def _by_index(section: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -148,9 +154,9 @@ def distribution(values: Mapping[str, Floats], edges: Floats) -> dict[str, Any] 
     }
 
 
-def differences(runs: Sequence[Run]) -> list[tuple[str, list[str | None]]]:
+def differences(metadata: Sequence[Mapping[str, str]]) -> list[tuple[str, list[str | None]]]:
     """The settings in which the runs differ: dotted key, and each run's value as text (None: it has no such key)."""
-    settings = [_settings(run.metadata) for run in runs]
+    settings = [_settings(each) for each in metadata]
     keys = dict.fromkeys(key for each in settings for key in each)
     rows = [(key, [each.get(key) for each in settings]) for key in keys]
     return [(key, values) for key, values in rows if len(set(values)) > 1]

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from bon_hydra.report.page.sample import Key, Places, key_of
+from bon_hydra.report.page.queries import Key, Outcomes, key_of
 from bon_hydra.runs import read_rows
 
 PACKET_CHARACTERS = 1 << 18
@@ -54,19 +54,19 @@ def pack(value: Any) -> str:
     return base64.b64encode(gzip.compress(document, 6, mtime=0)).decode()
 
 
-def read_texts(path: Path, places: Places, keys: Sequence[Key]) -> tuple[dict[Key, Shown], list[str]]:
+def read_texts(path: Path, outcomes: Outcomes, keys: Sequence[Key]) -> tuple[dict[Key, Shown], list[str]]:
     """The chosen queries of a run's file with all of their candidates: what the list needs, and the packets."""
-    wanted = {key: len(places[key]) for key in keys if key in places}
+    wanted = {key: outcomes[key].rows for key in keys if key in outcomes}
     shown: dict[Key, Shown] = {}
     packets: list[str] = []
     packet: list[dict[str, Any]] = []
     characters = 0
     waiting: dict[Key, list[dict[str, Any]]] = {}
-    for row in read_rows(path, COLUMNS, sorted(at for key in wanted for at in places[key])):
-        key = key_of(row)
+    for row in read_rows(path, COLUMNS, sorted(at for rows in wanted.values() for at in rows)):
+        key = key_of(row["split"], row["query_id"])
         rows = waiting.setdefault(key, [])
         rows.append(row)
-        if len(rows) < wanted[key]:
+        if len(rows) < len(wanted[key]):
             continue
         query = _query(waiting.pop(key))
         shown[key] = Shown(

@@ -9,7 +9,13 @@ import { pairCard } from "./pairs.js";
 import { perVerified } from "./rates.js";
 import { NO_FILTERS, change, toggled } from "./state.js";
 
-const METRICS = { pass_at_k: "pass@k", majority_at_k: "majority@k", best_at_k: "best@k" };
+const METRICS = {
+  pass_at_k: "pass@k",
+  pass_hat_k: "pass^k",
+  majority_at_k: "majority@k",
+  weighted_majority_at_k: "weighted majority@k",
+  best_at_k: "best@k",
+};
 
 let chosenMetrics = new Set(["pass_at_k"]);
 
@@ -129,8 +135,8 @@ function howManyRight(series) {
             ? el("button", { type: "button", class: "link-button", onclick: () => read(group, right) }, whole(count))
             : "0",
         ),
-        whole(group.drawn.coverage.some),
-        whole(group.drawn.coverage.unscored),
+        whole(group.drawn.mixed),
+        whole(group.drawn.unscored),
       ]),
     },
   );
