@@ -94,6 +94,28 @@ def test_curves_are_chosen(tab: Watched, page_of_one: Path) -> None:
     expect(figure.get_by_role("button", name="majority@k")).to_have_attribute("aria-pressed", "true")
 
 
+def test_what_a_summary_says_more_is_told(
+    tab: Watched, cool_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many candidates a pass rate takes, and whether the first wins."""
+
+    def says_more(path: Path) -> dict[str, Any]:
+        summary = summarise(path)
+        summary["overall"]["index_test"] = {"p_value": 0.5, "says": "flat (p = 0.5): as it should be"}
+        wanted = {"0.5": {"k": 2, "ci95": [1, 3]}, "0.8": {"k": 4, "ci95": [3, None]}, "0.9": {"k": None, "ci95": None}}
+        summary["overall"]["candidates_for"] = wanted
+        return summary
+
+    monkeypatch.setattr("bon_hydra.report.page.figures.summarise", says_more)
+    write_page([cool_run], tmp_path / "page.html", 5000)
+    page = tab.open(tmp_path / "page.html")
+    expect(card(page, "Does the first win?").locator(".told")).to_have_text(
+        "all splits flat (p = 0.5): as it should be"
+    )
+    takes = "all splits 50\u202f% takes k = 2 (1–3), 80\u202f% takes k = 4 (3 or more)"
+    expect(card(page, "What do more candidates buy?").locator(".told")).to_have_text(takes)
+
+
 def test_a_part_of_a_figure_opens_its_queries(tab: Watched, page_of_one: Path) -> None:
     """Those with that verdict, in that split; and those with so many right candidates."""
     page = tab.open(page_of_one)

@@ -50,7 +50,7 @@ class Shown:
 
 def pack(value: Any) -> str:
     """A JSON document, gzipped, in base64; the same value gives the same text. NaN and infinities become null."""
-    document = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    document = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
     return base64.b64encode(gzip.compress(document, 6, mtime=0)).decode()
 
 

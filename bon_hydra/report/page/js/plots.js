@@ -10,11 +10,11 @@ import { perVerified } from "./rates.js";
 import { NO_FILTERS, change, toggled } from "./state.js";
 
 const METRICS = {
-  pass_at_k: "pass@k",
-  pass_hat_k: "pass^k",
-  majority_at_k: "majority@k",
-  weighted_majority_at_k: "weighted majority@k",
-  best_at_k: "best@k",
+  pass_at_k: ["pass@k", "one of k candidates is right"],
+  pass_hat_k: ["pass^k", "all of k are"],
+  majority_at_k: ["majority@k", "the answer that most of k give is"],
+  weighted_majority_at_k: ["weighted majority@k", "the same, votes weighted by score"],
+  best_at_k: ["best@k", "the one with the best score is"],
 };
 
 let chosenMetrics = new Set(["pass_at_k"]);
@@ -36,7 +36,7 @@ function whatNBuys(series) {
   const lines = series.flatMap((each) =>
     metrics.map((metric, at) => ({
       ...each,
-      name: metrics.length > 1 ? `${each.name} · ${METRICS[metric]}` : each.name,
+      name: metrics.length > 1 ? `${each.name} · ${METRICS[metric][0]}` : each.name,
       dashed: at > 0,
       points: curvePoints(each.rates[metric]),
     })),
@@ -51,21 +51,38 @@ function whatNBuys(series) {
         "aria-pressed": String(chosenMetrics.has(metric)),
         onclick: () => toggleMetric(metric),
       },
-      METRICS[metric],
+      METRICS[metric][0],
     ),
   );
   const drawing = xs.length
-    ? [curves("pass@k and its like by k", { lines, xs, xName: "k" }), legend(lines)]
+    ? [curves("pass@k and its like by k", { lines, xs, xName: "k" }), legend(lines), told(series, whatItTakes)]
     : nothing("Nothing to draw: choose a curve, or a split that has scored candidates.");
   return card(
     "What do more candidates buy?",
-    "pass@k: one of k candidates is right. majority@k: the answer most of them give is. Bands: 95 %.",
+    `${known.map((metric) => METRICS[metric].join(": ")).join("; ")}. Bands: 95 %.`,
     [el("div", { class: "chips", role: "group", "aria-label": "Curves" }, toggles), drawing],
     {
       head: ["", ...xs.map((k) => `k = ${k}`)],
       rows: lines.map(({ name, points: own }) => [name, ...xs.map((k) => rateCell(own.find(({ x }) => x === k)))]),
     },
   );
+}
+
+// The number of candidates that reaches each pass rate one may want, where the summary says so.
+function whatItTakes({ candidates_for: wanted }) {
+  const known = Object.entries(wanted ?? {}).filter(([, { k }]) => isNumber(k));
+  const range = ([low, high]) => (low === high ? "" : isNumber(high) ? ` (${low}–${high})` : ` (${low} or more)`);
+  return known.map(([rate, { k, ci95 }]) => `${percent(Number(rate), 0)} takes k = ${k}${range(ci95)}`).join(", ");
+}
+
+const MOST_TOLD = 4;
+
+// What `say` has to say of the first few series, a line each.
+function told(series, say) {
+  const lines = series.slice(0, MOST_TOLD).map(({ name, rates }) => ({ name, text: say(rates) }));
+  return lines
+    .filter(({ text }) => text)
+    .map(({ name, text }) => el("p", { class: "about told" }, el("b", {}, name), ` ${text}`));
 }
 
 const rateCell = (point) => (point ? [percent(point.y), el("small", {}, ` ${interval(point.ci95)}`)] : "–");
@@ -93,7 +110,11 @@ function firstWins(series) {
     "Does the first win?",
     "Verified candidates by candidate index. Draws are alike, so only chance should tell one index from another.",
     xs.length
-      ? [points("Rate by candidate index", { groups, xs, xName: "candidate" }), legend(groups)]
+      ? [
+          points("Rate by candidate index", { groups, xs, xName: "candidate" }),
+          legend(groups),
+          told(series, ({ index_test: test }) => test?.says),
+        ]
       : nothing("No candidate is scored."),
     {
       head: ["", ...xs.map(String)],
