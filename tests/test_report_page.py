@@ -32,9 +32,10 @@ def test_the_page_shows_the_numbers_of_the_summary(tab: Watched, page_of_one: Pa
     verdicts = table(card(page, "What became of the answers?"))
     for name, section in sections.items():
         estimates = [rate["estimate"] for rate in section["pass_at_k"].values()]
-        assert [cell.split(" ")[0] for cell in curves[name]] == [
-            "–" if rate is None else percent(rate) for rate in estimates
-        ]
+        drawn = [cell.split(" ")[0] for cell in curves[name]]  # a k that nothing is known of has no column
+        wanted = ["–" if rate is None else percent(rate) for rate in estimates]
+        assert drawn == wanted[: len(drawn)]
+        assert set(wanted[len(drawn) :]) <= {"–"}
         assert [cell.split(" ")[0] for cell in by_index[name]] == [
             "–" if counts["rate"] is None else percent(counts["rate"]) for counts in section["candidate_idx"].values()
         ]
@@ -113,7 +114,7 @@ def test_what_a_summary_says_more_is_told(
         "all splits flat (p = 0.5): as it should be"
     )
     takes = "all splits 50\u202f% takes k = 2 (1–3), 80\u202f% takes k = 4 (3 or more)"
-    expect(card(page, "What do more candidates buy?").locator(".told")).to_have_text(takes)
+    expect(card(page, "What do more candidates buy?").locator(".told").first).to_have_text(takes)
 
 
 def test_a_part_of_a_figure_opens_its_queries(tab: Watched, page_of_one: Path) -> None:
