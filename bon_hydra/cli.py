@@ -180,6 +180,28 @@ def resume(
 
 
 @app.command()
+def report(
+    runs: Runs,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.html", help="The page; replaced if there.")],
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="So many to read a run; more than these are sampled by query.")
+    ] = 5000,
+) -> None:
+    """One self-contained page with plots and readable candidates, that opens offline."""
+    from bon_hydra.report.page.document import check_output, write_page
+    from bon_hydra.runs import find_runs
+
+    check_output(output)
+    written = write_page(find_runs(runs), output, candidates)
+    for path in written.empty:
+        print(f"{path}: an empty run, it has no candidates; left out", file=sys.stderr)
+    shown = f"{written.candidates:,} candidates"
+    if written.candidates < written.of_candidates:
+        shown = f"a sample of {written.candidates:,} of {written.of_candidates:,} candidates"
+    print(f"{output}: {written.queries:,} queries, {shown}, {written.size / 1e6:.1f} MB")
+
+
+@app.command()
 def verify(
     run: Run,
     write: Annotated[

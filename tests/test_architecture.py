@@ -24,7 +24,7 @@ ROOMS = {
     "math_verify": {"verifiers"},
     "xllamacpp": {"embedded_server"},
     "genai_prices": {"prices"},
-    "jinja2": {"prompts"},
+    "jinja2": {"prompts", "report"},
     "hydra": {"__main__", "grid", "launch", "mistakes"},
     "typer": {"cli"},
     "pyarrow": {"results", "runs", "report", "queries", "export"},

@@ -28,6 +28,7 @@ def main(python: str) -> None:
             [str(scripts / "bon-hydra"), *arguments, "num_candidates=5"],
             [python, "-m", "bon_hydra", "model=openai-compatible", f"model.base_url={api.url}", "max_queries=2"],
             [str(scripts / "bon"), "inspect", "outputs/latest"],
+            [str(scripts / "bon"), "report", "outputs/latest", "-o", "page.html"],
         ):
             print("+", *command)
             subprocess.run(command, cwd=folder, env=environment(), check=True)
@@ -35,4 +36,4 @@ def main(python: str) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1])
-    print("4 passed, 0 failed")
+    print("5 passed, 0 failed")
