@@ -63,9 +63,12 @@ class CandidateStore:
 
     def __init__(self, path: Path, run_id: str | None = None, dataset: str = "") -> None:
         self.path = path
-        self._connection = open_file(path)
+        try:
+            self._connection = open_file(path)
+        except ConfigError as error:
+            raise ConfigError(f"output.store: {error}") from error
         self._servers: dict[tuple[str, str], int] = {}
-        self._pack = zstandard.ZstdCompressor(level=3).compress
+        self._pack = zstandard.ZstdCompressor(level=3, write_checksum=True).compress
         self._unpack = zstandard.ZstdDecompressor().decompress
         self._sitting = None if run_id is None else self._sit_down(run_id, dataset)
         self._transactions = Transactions(path, self._connection, self._servers.clear)
@@ -157,7 +160,7 @@ class CandidateStore:
 
     async def reserve(self, account: str, usd: float, budget_usd: float) -> int | Refused:
         """Sets a request's worst case aside before it is sent; its number, or why it does not fit."""
-        sitting = self._own().id
+        sitting = self._own()
         found: int | Refused = await self._transactions.do(
             lambda: ledger.reserve(self._connection, account, sitting, usd, budget_usd), True
         )
@@ -165,7 +168,8 @@ class CandidateStore:
 
     async def pay(self, payment: Payment) -> None:
         """Settles a request that brought no answer."""
-        await self._transactions.do(lambda: ledger.pay(self._connection, payment), True)
+        run_id = self._own().run_id
+        await self._transactions.do(lambda: ledger.pay(self._connection, payment, run_id), True)
 
     async def spent(self, account: str) -> float:
         """USD that the account has spent, or may have, in all sittings."""
@@ -306,7 +310,7 @@ class CandidateStore:
                 (sum(one.run_id == new.run_id for one in kept), new.run_id),
             )
         if payment is not None:
-            ledger.pay(self._connection, payment)
+            ledger.pay(self._connection, payment, new.run_id)
         return kept
 
     def _server(self, identity: str, model: str) -> int:
