@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -13,8 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from app import environment
 
+from bon_hydra.cli import main
 from bon_hydra.store import CandidateStore, Stored
 
 WHEN = datetime(2026, 11, 23, 14, 5, 33, 123457, tzinfo=UTC)
@@ -116,3 +119,55 @@ def mounting() -> list[str]:
             if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
                 return command
     return []
+
+
+def many(path: Path, count: int, run_id: str = "run", first: int = 0) -> None:
+    """A store of so many candidates, whose answers do not compress."""
+
+    async def fill(store: CandidateStore) -> None:
+        for start in range(first, first + count, 500):
+            numbers = range(start, min(first + count, start + 500))
+            news = [stored(f"{run_id} {number} ".encode() + os.urandom(500), run_id=run_id) for number in numbers]
+            await asyncio.gather(*(store.put([key(n)], new, "i", "m") for n, new in zip(numbers, news, strict=True)))
+
+    with CandidateStore(path, run_id, "data") as store:
+        asyncio.run(fill(store))
+
+
+def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a `bon store` command."""
+    try:
+        main(["store", *(str(argument) for argument in arguments)])
+        code: Any = 0
+    except SystemExit as end:
+        code = end.code
+    out, err = capsys.readouterr()
+    return code or 0, out, err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that a command ends with which the user can mend."""
+    code, out, err = bon(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    return err
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder, byte for byte."""
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def killed_at(path: Path, bytes_: int, *arguments: object) -> None:
+    """Starts a `bon store` command and SIGKILLs it as soon as the store's log has so many bytes, or lets it end."""
+    log = path.with_name(path.name + "-wal")
+    command = [sys.executable, "-m", "bon_hydra.cli", "store", *map(str, arguments)]
+    process = subprocess.Popen(command, env=environment(PYTHONPATH=PROJECT), stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        try:
+            if log.stat().st_size >= bytes_:
+                break
+        except FileNotFoundError:
+            pass
+    process.kill()
+    process.wait()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -81,7 +82,8 @@ def open_file(path: Path, make: bool = True) -> sqlite3.Connection:
         else:
             _refuse_absent(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
-        _is_new(connection, path)  # before the journal mode, which is kept in the file
+        if _is_new(connection, path) and not make:  # before the journal mode, which is kept in the file
+            raise _empty(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint = 10000")
@@ -113,31 +115,47 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     real = Path(os.path.realpath(path))
     log = real.with_name(real.name + "-wal")
     if log.exists() and log.stat().st_size:
-        mode = "mode=ro"
+        modes = ["mode=ro"]
     elif os.access(real, os.W_OK) and os.access(real.parent, os.W_OK):
-        mode = "mode=rw"  # a connection that may not write leaves the log behind that it needs while it is open
+        # A connection that may not write leaves a log behind, which it needs while it is open; one that may takes it
+        # away. The other way is for a disk that is too full for that.
+        modes = ["mode=rw", "immutable=1"]
     else:
-        mode = "immutable=1"
+        modes = ["immutable=1"]
     connection = None
     try:
-        connection = sqlite3.connect(f"file:{quote(str(real))}?{mode}", uri=True, isolation_level=None, timeout=BUSY_S)
-        connection.execute("PRAGMA query_only = ON")
-        connection.execute("BEGIN")
+        connection = _opened_to_read(real, modes)
         if _is_new(connection, path):
-            raise ConfigError(f"{path} is an empty file, no candidate store yet")
+            raise _empty(path)
         yield connection
     except sqlite3.OperationalError as error:
-        if mode == "mode=ro" and not os.access(real.parent, os.W_OK):
+        if modes == ["mode=ro"] and not os.access(real.parent, os.W_OK):
             raise ConfigError(
                 f"{path} can't be read where nothing can be written, since its last writer was killed; copy it "
                 f"together with {log.name} to a folder of yours"
             ) from error
-        raise ConfigError(f"{path}: {trouble(error)}") from error
+        raise ConfigError(f"{path}: {trouble(error, path)}") from error
     except sqlite3.DatabaseError as error:
         raise _unusable(path, error) from error
     finally:
         if connection is not None:
             connection.close()
+
+
+def _opened_to_read(path: Path, modes: Sequence[str]) -> sqlite3.Connection:
+    """In a transaction, in the first of the modes in which it can be had."""
+    uri = f"file:{quote(str(path))}?{modes[0]}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_S)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError) and "locked" not in str(error) and modes[1:]:
+            return _opened_to_read(path, modes[1:])
+        raise
+    return connection
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
@@ -147,17 +165,17 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
         raise _unusable(path, sqlite3.DatabaseError(" ".join(found.split())))
 
 
-def trouble(error: sqlite3.Error) -> str | None:
+def trouble(error: sqlite3.Error, path: Path) -> str | None:
     """What is wrong with the file, and what to do about it; None where it is a record's fault and not the file's."""
-    if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-        return "the disk is full. Free some space"
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-        return f"another process has held it for more than {BUSY_S:.0f} s. Let that end"
-    if isinstance(error, sqlite3.OperationalError):
-        return f"it cannot be read or written any more ({error}). Mend that"
     if type(error) is sqlite3.DatabaseError:
         return f"it is damaged ({error}). It was left as it is; bring back a copy, or name another file"
-    return None
+    if not isinstance(error, sqlite3.OperationalError):
+        return None
+    if "locked" in str(error):
+        return f"another process has held it for more than {BUSY_S:.0f} s. Let that end"
+    if "full" in str(error) or _is_full(path):
+        return "the disk is full. Free some space"
+    return f"it cannot be read or written any more ({error}). Mend that"
 
 
 def _unusable(path: Path, error: Exception) -> ConfigError:
@@ -166,7 +184,20 @@ def _unusable(path: Path, error: Exception) -> ConfigError:
             f"{path} is damaged ({error}). It was left as it is. Bring back a copy; what can be read still is had by: "
             f"sqlite3 {path} .recover"
         )
-    return ConfigError(f"{path} can't be used as the candidate store ({error}). It was left as it is.")
+    why = "the disk is full" if _is_full(path) else error
+    return ConfigError(f"{path} can't be used as the candidate store ({why}). It was left as it is.")
+
+
+def _is_full(path: Path) -> bool:
+    """Where a file cannot grow any more, SQLite may say no more than that a write has failed."""
+    try:
+        return shutil.disk_usage(path).free < 100_000
+    except OSError:
+        return False
+
+
+def _empty(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is an empty file, no candidate store yet")
 
 
 def _refuse_network(path: Path) -> None:

@@ -134,8 +134,9 @@ class _Merge:
         try:
             yield
         except sqlite3.Error as error:
+            said = trouble(error, self._into) or error
             raise ConfigError(
-                f"{self._into}: {trouble(error) or error}, then give the same command again. What was merged is kept."
+                f"{self._into}: {said}, then give the same command again. What was merged is kept."
             ) from error
 
     def _servers(self) -> dict[int, int]:

@@ -111,6 +111,7 @@ def prune(path: Path, filters: Filters) -> tuple[Going, int, int]:
     try:
         check(connection, path)
         before = size_on_disk(path)
+        connection.execute("PRAGMA secure_delete = OFF")  # zeros in place of what goes would need room on the disk
         connection.execute("BEGIN IMMEDIATE")
         bury_dead(connection, path)
         _refuse_at_work(connection, path)
@@ -120,7 +121,7 @@ def prune(path: Path, filters: Filters) -> tuple[Going, int, int]:
         _give_back(connection, path)
         return going, before, size_on_disk(path)
     except sqlite3.Error as error:
-        raise ConfigError(f"{path}: {trouble(error) or error}. Nothing was removed.") from error
+        raise ConfigError(f"{path}: {trouble(error, path) or error}. Nothing was removed.") from error
     finally:
         connection.close()
 

@@ -94,7 +94,7 @@ class Transactions:
         """What is the file's fault and not a record's, in words."""
         if isinstance(error, zstandard.ZstdError):  # every body carries a checksum of its own
             error = sqlite3.DatabaseError(f"an answer cannot be unpacked: {error}")
-        said = trouble(error) if isinstance(error, sqlite3.Error) else None
+        said = trouble(error, self._path) if isinstance(error, sqlite3.Error) else None
         if said is None:
             return error
         return StoreFailed(f"output.store: {self._path}: {said}, then resume. What was committed is kept.")
