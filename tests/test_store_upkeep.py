@@ -1,4 +1,4 @@
-"""`bon store info` tells what is in a store without touching it; `prune` removes all of what it is asked to, or none."""
+"""`bon store info` tells what a store holds without touching it; of what `prune` is told to remove all goes or none."""
 
 from __future__ import annotations
 
