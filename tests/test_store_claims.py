@@ -27,6 +27,7 @@ def test_a_claim_dies_with_its_process(tmp_path: Path) -> None:
         assert claim(store, keys(100)) == [False] * 100
         kill(holder)
         assert claim(store, keys(100)) == [True] * 100
+    assert [file.name for file in tmp_path.iterdir()] == ["s"]
 
 
 def test_a_process_that_ends_lets_go_of_its_claims(tmp_path: Path) -> None:

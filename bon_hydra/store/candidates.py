@@ -85,7 +85,7 @@ class CandidateStore:
         try:
             if self._sitting is not None:
                 self._connection.execute("BEGIN IMMEDIATE")
-                bury(self._connection, self._sitting.id)
+                bury(self._connection, self.path, self._sitting.id)
                 self._connection.execute("COMMIT")
         except sqlite3.Error:  # a full disk, say: then the next sitting buries this one
             pass
@@ -264,7 +264,7 @@ class CandidateStore:
         if holder is not None:
             if holder[0] == self._own().id or is_alive(self.path, holder[0]):
                 return False
-            bury(self._connection, holder[0])
+            bury(self._connection, self.path, holder[0])
         self._connection.execute("INSERT INTO claims VALUES (?, ?)", (key, self._own().id))
         return True
 

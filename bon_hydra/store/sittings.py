@@ -65,13 +65,13 @@ def bury_dead(connection: sqlite3.Connection, store: Path) -> None:
     """Settles what sittings left whose processes are gone. Within a transaction that writes."""
     for (sitting,) in connection.execute("SELECT id FROM sittings").fetchall():
         if not is_alive(store, sitting):
-            bury(connection, sitting)
-            with contextlib.suppress(OSError):
-                lock_file(store, sitting).unlink()
+            bury(connection, store, sitting)
 
 
-def bury(connection: sqlite3.Connection, sitting: int) -> None:
-    """Frees a sitting's claims and counts its open reservations as spent."""
+def bury(connection: sqlite3.Connection, store: Path, sitting: int) -> None:
+    """Frees a sitting's claims, counts its open reservations as spent and takes its lock away."""
+    with contextlib.suppress(OSError):
+        lock_file(store, sitting).unlink()
     connection.execute("DELETE FROM claims WHERE sitting = ?", (sitting,))
     connection.execute(
         "UPDATE accounts SET spent_usd = spent_usd + (SELECT sum(usd) FROM reservations "
