@@ -17,6 +17,7 @@ from bon_hydra.schema import ConfigError
 from bon_hydra.store import CandidateStore, StoreFailed
 from bon_hydra.store import file as store_file
 from bon_hydra.store.file import network_mount
+from bon_hydra.store.transactions import Transactions
 
 FULL = """
 import asyncio, os, subprocess, sys
@@ -192,6 +193,21 @@ def test_a_store_that_another_process_holds_for_too_long_is_told(
         put(store, [key(1)], stored())
         assert asyncio.run(store.count(keys(2))) == 2
     assert_whole(path)
+
+
+def test_no_cursor_leaves_the_thread_that_alone_touches_the_file(tmp_path: Path) -> None:
+    """Freed elsewhere it would reset a statement in use there, and once in many thousand calls one would fail."""
+    connection = sqlite3.connect(tmp_path / "s", isolation_level=None, check_same_thread=False)
+    transactions = Transactions(tmp_path / "s", connection, lambda: None)
+
+    async def main() -> None:
+        assert await transactions.do(lambda: connection.execute("CREATE TABLE t (a)"), True) is None
+        assert await transactions.do(lambda: connection.executemany("INSERT INTO t VALUES (?)", [(1,)]), True) is None
+        assert await transactions.do(lambda: connection.execute("SELECT a FROM t").fetchall()) == [(1,)]
+
+    asyncio.run(main())
+    transactions.close()
+    connection.close()
 
 
 MOUNTS = """\

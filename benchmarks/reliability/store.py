@@ -182,17 +182,20 @@ def soak(folder: Path, seconds: float, pause_s: float, seed: int) -> tuple[list[
         Player(role, folder, number, started, seed) for number, role in enumerate(("writer", "writer", "reader"))
     ]
     kills = of_writers = 0
-    while time.time() < started + seconds:
-        time.sleep(min(rng.expovariate(1 / pause_s), 5 * pause_s))
-        victim = rng.choice(players)
-        while rng.random() < 0.8 and not victim.has_begun():  # most often in mid-work, at times while it starts
-            time.sleep(0.005)
-        victim.kill()
-        victim.start()
-        kills += 1
-        of_writers += victim.role == "writer"
-    for player in players:
-        player.kill()
+    try:
+        while time.time() < started + seconds:
+            time.sleep(min(rng.expovariate(1 / pause_s), 5 * pause_s))
+            victim = rng.choice(players)
+            while rng.random() < 0.8 and not victim.has_begun():  # most often in mid-work, at times while it starts
+                time.sleep(0.005)
+            victim.kill()
+            victim.start()
+            kills += 1
+            of_writers += victim.role == "writer"
+    finally:
+        for player in players:
+            player.process.kill()
+            player.process.wait()
     return players, kills + 3, of_writers + 2
 
 

@@ -68,7 +68,7 @@ class Transactions:
         failure: BaseException | None = None
         try:
             self._connection.execute("BEGIN IMMEDIATE" if any(job.writes for job in group) else "BEGIN")
-            results = [job.work() for job in group]
+            results = [_without_cursor(job.work()) for job in group]
             self._connection.execute("COMMIT")
         except Exception as error:  # whatever it is, it belongs to the callers that wait, not to this thread
             failure = self._explained(error)
@@ -106,6 +106,11 @@ class _Job:
     writes: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+
+
+def _without_cursor(result: Any) -> Any:
+    """A cursor that dies in another thread resets its statement there, in the midst of what this one does with it."""
+    return None if isinstance(result, sqlite3.Cursor) else result
 
 
 def _answer(futures: list[asyncio.Future[Any]], failure: BaseException | None, results: list[Any]) -> None:
