@@ -63,9 +63,12 @@ class CandidateStore:
 
     def __init__(self, path: Path, run_id: str | None = None, dataset: str = "") -> None:
         self.path = path
-        self._connection = open_file(path)
+        try:
+            self._connection = open_file(path)
+        except ConfigError as error:
+            raise ConfigError(f"output.store: {error}") from error
         self._servers: dict[tuple[str, str], int] = {}
-        self._pack = zstandard.ZstdCompressor(level=3).compress
+        self._pack = zstandard.ZstdCompressor(level=3, write_checksum=True).compress
         self._unpack = zstandard.ZstdDecompressor().decompress
         self._sitting = None if run_id is None else self._sit_down(run_id, dataset)
         self._transactions = Transactions(path, self._connection, self._servers.clear)
@@ -82,7 +85,7 @@ class CandidateStore:
         try:
             if self._sitting is not None:
                 self._connection.execute("BEGIN IMMEDIATE")
-                bury(self._connection, self._sitting.id)
+                bury(self._connection, self.path, self._sitting.id)
                 self._connection.execute("COMMIT")
         except sqlite3.Error:  # a full disk, say: then the next sitting buries this one
             pass
@@ -161,7 +164,7 @@ class CandidateStore:
 
     async def reserve(self, account: str, usd: float, budget_usd: float) -> int | Refused:
         """Sets a request's worst case aside before it is sent; its number, or why it does not fit."""
-        sitting = self._own().id
+        sitting = self._own()
         found: int | Refused = await self._transactions.do(
             lambda: ledger.reserve(self._connection, account, sitting, usd, budget_usd), True
         )
@@ -169,7 +172,8 @@ class CandidateStore:
 
     async def pay(self, payment: Payment) -> None:
         """Settles a request that brought no answer."""
-        await self._transactions.do(lambda: ledger.pay(self._connection, payment), True)
+        run_id = self._own().run_id
+        await self._transactions.do(lambda: ledger.pay(self._connection, payment, run_id), True)
 
     async def spent(self, account: str) -> float:
         """USD that the account has spent, or may have, in all sittings."""
@@ -264,7 +268,7 @@ class CandidateStore:
         if holder is not None:
             if holder[0] == self._own().id or is_alive(self.path, holder[0]):
                 return False
-            bury(self._connection, holder[0])
+            bury(self._connection, self.path, holder[0])
         self._connection.execute("INSERT INTO claims VALUES (?, ?)", (key, self._own().id))
         return True
 
@@ -310,7 +314,7 @@ class CandidateStore:
                 (sum(one.run_id == new.run_id for one in kept), new.run_id),
             )
         if payment is not None:
-            ledger.pay(self._connection, payment)
+            ledger.pay(self._connection, payment, new.run_id)
         return kept
 
     def _server(self, identity: str, model: str) -> int:

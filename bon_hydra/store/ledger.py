@@ -1,13 +1,16 @@
 """What was spent, and what may yet be: an account a run (or sweep), and the requests in flight that it reserved.
 
 All functions want a transaction that writes. A reservation stands from before its request is sent until its bill is
-known; of a dead sitting it counts as spent (see `sittings`).
+known; of a dead sitting it counts as spent (see `sittings`). An account says apart what each of its runs has spent,
+so that two stores that both know of it can be merged.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+
+from bon_hydra.store.sittings import Sitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,44 +29,50 @@ class Refused:
     in_flight: int
 
 
-def reserve(connection: sqlite3.Connection, account: str, sitting: int, usd: float, budget_usd: float) -> int | Refused:
+def reserve(
+    connection: sqlite3.Connection, account: str, sitting: Sitting, usd: float, budget_usd: float
+) -> int | Refused:
     """Sets `usd` aside where it fits below `budget_usd` with all that is spent and set aside; its number."""
-    number, spent = _account(connection, account)
-    in_flight, set_aside = connection.execute(
-        "SELECT count(*), coalesce(sum(usd), 0.0) FROM reservations WHERE account = ?", (number,)
-    ).fetchone()
-    if spent + set_aside + usd > budget_usd:
+    in_flight, set_aside = _set_aside(connection, account)
+    if _spent(connection, account) + set_aside + usd > budget_usd:
         return Refused(in_flight)
     return int(
         connection.execute(
-            "INSERT INTO reservations (account, sitting, usd) VALUES (?, ?, ?)", (number, sitting, usd)
+            "INSERT INTO reservations (account, sitting, usd) VALUES (?, ?, ?)",
+            (_line(connection, account, sitting.run_id), sitting.id, usd),
         ).lastrowid
         or 0
     )
 
 
-def pay(connection: sqlite3.Connection, payment: Payment) -> None:
-    """Adds a bill to what the account has spent, in place of its reservation."""
-    number, _ = _account(connection, payment.account)
-    connection.execute("UPDATE accounts SET spent_usd = spent_usd + ? WHERE id = ?", (payment.usd, number))
+def pay(connection: sqlite3.Connection, payment: Payment, run_id: str) -> None:
+    """Adds a bill to what the run has spent of the account, in place of its reservation."""
+    line = _line(connection, payment.account, run_id)
+    connection.execute("UPDATE accounts SET spent_usd = spent_usd + ? WHERE id = ?", (payment.usd, line))
     if payment.reservation is not None:
         connection.execute("DELETE FROM reservations WHERE id = ?", (payment.reservation,))
 
 
 def spent(connection: sqlite3.Connection, account: str) -> float:
     """USD that the account has spent, or may have, what is set aside included."""
-    row = connection.execute(
-        "SELECT spent_usd + coalesce((SELECT sum(usd) FROM reservations WHERE account = accounts.id), 0.0) "
-        "FROM accounts WHERE name = ?",
+    return _spent(connection, account) + _set_aside(connection, account)[1]
+
+
+def _spent(connection: sqlite3.Connection, account: str) -> float:
+    row = connection.execute("SELECT sum(spent_usd) FROM accounts WHERE name = ?", (account,)).fetchone()
+    return float(row[0] or 0)
+
+
+def _set_aside(connection: sqlite3.Connection, account: str) -> tuple[int, float]:
+    count, usd = connection.execute(
+        "SELECT count(*), sum(usd) FROM reservations WHERE account IN (SELECT id FROM accounts WHERE name = ?)",
         (account,),
     ).fetchone()
-    return float(row[0]) if row else 0.0
+    return int(count), float(usd or 0)
 
 
-def _account(connection: sqlite3.Connection, name: str) -> tuple[int, float]:
-    find = "SELECT id, spent_usd FROM accounts WHERE name = ?"
-    row = connection.execute(find, (name,)).fetchone()
-    if row is None:
-        connection.execute("INSERT INTO accounts (name, spent_usd) VALUES (?, 0.0)", (name,))
-        row = connection.execute(find, (name,)).fetchone()
-    return int(row[0]), float(row[1])
+def _line(connection: sqlite3.Connection, account: str, run_id: str) -> int:
+    """The number of what a run has spent of an account."""
+    values = (account, run_id)
+    connection.execute("INSERT OR IGNORE INTO accounts (name, run_id, spent_usd) VALUES (?, ?, 0.0)", values)
+    return int(connection.execute("SELECT id FROM accounts WHERE name = ? AND run_id = ?", values).fetchone()[0])

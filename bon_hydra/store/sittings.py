@@ -21,6 +21,7 @@ class Sitting:
     def __init__(self, connection: sqlite3.Connection, store: Path, run_id: str) -> None:
         """Within a transaction that writes. What dead sittings left is settled first."""
         bury_dead(connection, store)
+        self.run_id = run_id
         self.id = int(
             connection.execute(
                 "INSERT INTO sittings (run_id, host, pid) VALUES (?, ?, ?)", (run_id, socket.gethostname(), os.getpid())
@@ -40,18 +41,19 @@ class Sitting:
 
 
 def lock_file(store: Path, sitting: int) -> Path:
-    """Where a sitting's lock is."""
-    return store.with_name(f"{store.name}-sitting-{sitting}")
+    """Where a sitting's lock is: one place, by whatever link the store is reached."""
+    real = Path(os.path.realpath(store))
+    return real.with_name(f"{real.name}-sitting-{sitting}")
 
 
 def is_alive(store: Path, sitting: int) -> bool:
     """Whether the process of a sitting still runs."""
     try:
-        descriptor = os.open(lock_file(store, sitting), os.O_RDWR)
+        descriptor = os.open(lock_file(store, sitting), os.O_RDONLY)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:  # shared, so that two who look at once don't take each other for it
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
@@ -63,13 +65,13 @@ def bury_dead(connection: sqlite3.Connection, store: Path) -> None:
     """Settles what sittings left whose processes are gone. Within a transaction that writes."""
     for (sitting,) in connection.execute("SELECT id FROM sittings").fetchall():
         if not is_alive(store, sitting):
-            bury(connection, sitting)
-            with contextlib.suppress(OSError):
-                lock_file(store, sitting).unlink()
+            bury(connection, store, sitting)
 
 
-def bury(connection: sqlite3.Connection, sitting: int) -> None:
-    """Frees a sitting's claims and counts its open reservations as spent."""
+def bury(connection: sqlite3.Connection, store: Path, sitting: int) -> None:
+    """Frees a sitting's claims, counts its open reservations as spent and takes its lock away."""
+    with contextlib.suppress(OSError):
+        lock_file(store, sitting).unlink()
     connection.execute("DELETE FROM claims WHERE sitting = ?", (sitting,))
     connection.execute(
         "UPDATE accounts SET spent_usd = spent_usd + (SELECT sum(usd) FROM reservations "

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bon_hydra.store.file import BUSY_S
+import zstandard
+
+from bon_hydra.store.file import trouble
 
 GROUP = 256
 """At most so many pieces of work in one transaction."""
@@ -66,7 +68,7 @@ class Transactions:
         failure: BaseException | None = None
         try:
             self._connection.execute("BEGIN IMMEDIATE" if any(job.writes for job in group) else "BEGIN")
-            results = [job.work() for job in group]
+            results = [_without_cursor(job.work()) for job in group]
             self._connection.execute("COMMIT")
         except Exception as error:  # whatever it is, it belongs to the callers that wait, not to this thread
             failure = self._explained(error)
@@ -90,15 +92,10 @@ class Transactions:
 
     def _explained(self, error: Exception) -> Exception:
         """What is the file's fault and not a record's, in words."""
-        if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-            said = "the disk is full. Free some space"
-        elif isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-            said = f"another process has held it for more than {BUSY_S:.0f} s. Let that end"
-        elif isinstance(error, sqlite3.OperationalError):
-            said = f"it cannot be read or written any more ({error}). Mend that"
-        elif type(error) is sqlite3.DatabaseError:
-            said = f"it is damaged ({error}). It was left as it is; bring back a copy, or name another file"
-        else:
+        if isinstance(error, zstandard.ZstdError):  # every body carries a checksum of its own
+            error = sqlite3.DatabaseError(f"an answer cannot be unpacked: {error}")
+        said = trouble(error, self._path) if isinstance(error, sqlite3.Error) else None
+        if said is None:
             return error
         return StoreFailed(f"output.store: {self._path}: {said}, then resume. What was committed is kept.")
 
@@ -109,6 +106,11 @@ class _Job:
     writes: bool
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+
+
+def _without_cursor(result: Any) -> Any:
+    """A cursor that dies in another thread resets its statement there, in the midst of what this one does with it."""
+    return None if isinstance(result, sqlite3.Cursor) else result
 
 
 def _answer(futures: list[asyncio.Future[Any]], failure: BaseException | None, results: list[Any]) -> None:
