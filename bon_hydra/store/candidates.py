@@ -138,15 +138,19 @@ class CandidateStore:
 
     async def keep_verdicts(self, verdicts: Sequence[tuple[bytes, bytes]]) -> None:
         """Keeps verdicts under keys; what is there already stays."""
-        await self._transactions.do(
-            lambda: self._connection.executemany("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", verdicts), True
-        )
+
+        def work() -> None:
+            self._connection.executemany("INSERT OR IGNORE INTO verdicts VALUES (?, ?)", verdicts)
+
+        await self._transactions.do(work, True)
 
     async def failed(self, run_id: str) -> None:
         """Counts a request of the run that brought no answer."""
-        await self._transactions.do(
-            lambda: self._connection.execute("UPDATE runs SET failed = failed + 1 WHERE run_id = ?", (run_id,)), True
-        )
+
+        def work() -> None:
+            self._connection.execute("UPDATE runs SET failed = failed + 1 WHERE run_id = ?", (run_id,))
+
+        await self._transactions.do(work, True)
 
     async def done(self, run_id: str) -> Done:
         """What a run has asked and got, in all its sittings."""

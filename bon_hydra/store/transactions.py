@@ -35,7 +35,8 @@ class Transactions:
         self._thread.start()
 
     async def do(self, work: Callable[[], Any], writes: bool = False) -> Any:
-        """What `work` returns, once it is committed.
+        """What `work` returns, once it is committed: never a cursor, whose end in the caller's thread would reset a
+        statement that this one is using again by then.
 
         Raises:
             StoreFailed: the file can't be used; whatever else `work` raises comes as it is.
@@ -67,6 +68,7 @@ class Transactions:
         try:
             self._connection.execute("BEGIN IMMEDIATE" if any(job.writes for job in group) else "BEGIN")
             results = [job.work() for job in group]
+            assert not any(isinstance(result, sqlite3.Cursor) for result in results)
             self._connection.execute("COMMIT")
         except Exception as error:  # whatever it is, it belongs to the callers that wait, not to this thread
             failure = self._explained(error)
