@@ -301,7 +301,9 @@ class Sampler:
     def _worst_usd(self, draw: _Draw) -> float:
         if self._prices is None:
             return 0.0
-        return self._prices.cost(draw.prompt_tokens + self._overhead_tokens, self._longest)
+        prompt = draw.prompt_tokens + self._overhead_tokens
+        # Nobody knows beforehand how much of it comes from the cache, which need not be the cheaper.
+        return max(self._prices.cost(prompt, self._longest, cached) for cached in (0, prompt))
 
     def _known(self, index: int, key: bytes, stored: Stored) -> Candidate:
         response = read_choice(stored)
