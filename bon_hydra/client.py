@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from bon_hydra.store import Stored
 
 RETRYABLE = frozenset({408, 409, 425, 429})
 STOPPING = frozenset({401, 402, 403, 404, 405})
+GATEWAY = frozenset({408, 502, 504, 520, 522, 524})
+"""What stands between says these when it gave up waiting or lost the connection; the model may have answered."""
 CONNECT_S = 10.0
 
 
@@ -43,12 +46,20 @@ class RequestFailed(Exception):
     """A request brought no candidate.
 
     `kind` says what follows: `retry` (another attempt may succeed), `refused` (this request never will), or
-    `stop` (no request will: the key, the model, the quota or a parameter is refused).
+    `stop` (no request will: the key, the model, the quota or a parameter is refused). `may_be_billed`: an answer may
+    have been generated, though none arrived.
     """
 
-    def __init__(self, kind: str, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        may_be_billed: bool = True,
+    ) -> None:
         super().__init__(message)
-        self.kind, self.status, self.retry_after_s = kind, status, retry_after_s
+        self.kind, self.status, self.retry_after_s, self.may_be_billed = kind, status, retry_after_s, may_be_billed
 
 
 def api_key(model: ModelConfig) -> str | None:
@@ -127,10 +138,12 @@ class ChatClient:
             if any(isinstance(cause, TimeoutError) for cause in causes):
                 raise RequestFailed("retry", f"no answer within {time.monotonic() - started:.0f} s") from error
             first = f"{type(causes[-1]).__name__} {causes[-1]}".strip()
-            raise RequestFailed("retry", f"connection failed: {first}") from error
+            unsent = any(isinstance(cause, ConnectionRefusedError | socket.gaierror) for cause in causes)
+            raise RequestFailed("retry", f"connection failed: {first}", may_be_billed=not unsent) from error
         except UnicodeEncodeError as error:
             # Half a surrogate pair in a row's text: no server can be sent that.
-            raise RequestFailed("refused", f"the prompt cannot be sent as UTF-8: {error.reason}") from error
+            message = f"the prompt cannot be sent as UTF-8: {error.reason}"
+            raise RequestFailed("refused", message, may_be_billed=False) from error
         return Reply(
             body=http.content,
             choices=self._choices(http.content),
@@ -146,10 +159,11 @@ class ChatClient:
         message = f"HTTP {status}: {message}" + self._without_key(f" (request {request_id})" if request_id else "")
         quota = "insufficient_quota" in message or "exceeded your current quota" in message
         if status in STOPPING or (status == 429 and quota):
-            return RequestFailed("stop", message, status)
+            return RequestFailed("stop", message, status, may_be_billed=False)
         if status in RETRYABLE or status >= 500:
-            return RequestFailed("retry", message, status, _retry_after(error.response.headers.get("retry-after")))
-        return RequestFailed("refused", message, status)
+            wait_s = _retry_after(error.response.headers.get("retry-after"))
+            return RequestFailed("retry", message, status, wait_s, may_be_billed=status in GATEWAY)
+        return RequestFailed("refused", message, status, may_be_billed=False)
 
     def _choices(self, body: bytes) -> int:
         try:

@@ -193,8 +193,8 @@ class Sampler:
                 except RequestFailed as error:
                     self.asked.failed_attempts += 1
                     await self._store.failed(self._run_id)
-                    if error.status is not None or error.kind == "refused":
-                        room.bill_usd = 0.0  # what the server refused is not billed; silence may be
+                    if not error.may_be_billed:
+                        room.bill_usd = 0.0
                     raise self._explained(error, field_, draw.body) from error
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
                 new = Stored(
