@@ -19,8 +19,8 @@ from bon_hydra.complaints import (
 )
 
 RETRYABLE = frozenset({408, 409, 424, 425, 429, 499})
-GATEWAY_TIMEOUTS = frozenset({408, 504, 524})
-"""Somebody in between has given up waiting; who was asked may go on, and bill."""
+GATEWAY = frozenset({408, 502, 504, 520, 524})
+"""Somebody in between has given up waiting, or lost the connection; who was asked may go on, and bill."""
 EARLY = 5
 LONGEST = 2000
 
@@ -87,7 +87,7 @@ def failure_of(
             _retry_after(headers, said) if kind == "retry" else None,
             refusal=refusal,
             parameter=parameter,
-            perhaps_billed=status in GATEWAY_TIMEOUTS,
+            perhaps_billed=status in GATEWAY,
             headers=headers,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from bon_hydra.keys import candidate_keys, hash30, prompt_bytes
 from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices
 from bon_hydra.records import Candidate, Message, Query
-from bon_hydra.sampling import Asked, Halt, Sampler
+from bon_hydra.sampling import OVERHEAD_TOKENS, Asked, Halt, Sampler
 from bon_hydra.schema import Config, ModelConfig
 from bon_hydra.store import CandidateStore
 from bon_hydra.store.candidates import Done
@@ -276,6 +277,69 @@ def test_what_is_bought_never_costs_more_than_the_budget(tmp_path: Path) -> None
     cost = sum(candidate.cost_usd or 0 for candidate in drawn.candidates[0])
     assert 0.007 < cost <= 0.01
     assert drawn.spent == pytest.approx(cost)
+
+
+PRICES = Prices(input=1.0, output=100.0, cached_input=2.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "billed"),
+    [
+        ("server_error", 0),
+        ("rate_limited_bare", 0),
+        ("bad_request", 0),
+        (Raw(503, b"{}"), 0),
+        (Raw(504, b"<html>the model took too long</html>"), 1),
+        ("malformed_json", 1),
+        ("truncated_body", 1),
+        ("empty_choices", 1),
+        ("dropped", 1),
+        ("dropped_mid_body", 1),
+        ("hanging", 1),
+    ],
+)
+def test_a_failure_that_may_have_been_billed_counts_as_its_worst_case(
+    tmp_path: Path, fault: str | Raw, billed: int
+) -> None:
+    """What the server itself refused does not; what was generated and lost on its way may be on the bill."""
+    settings = config(num_candidates=1, model_max_retries=0, model_timeout_s=0.5)
+    with FakeApi(faults=lambda _: fault) as api:
+        drawn = draw(settings, tmp_path / "s", api.url, [query()], budget=1.0, prices=PRICES)
+        sent = prompt_bytes(api.requests[0].body["messages"], None)
+    assert drawn.spent == pytest.approx(billed * PRICES.cost(0, 50, sent + OVERHEAD_TOKENS))
+
+
+def test_what_was_never_sent_costs_nothing(tmp_path: Path) -> None:
+    """A server that is away for a while does not eat up the budget."""
+    with FakeApi() as api:
+        url = api.url
+    drawn = draw(config(model_max_retries=1), tmp_path / "s", url, [query()], budget=1.0, prices=PRICES)
+    assert (drawn.spent, drawn.asked.missing, drawn.asked.failed_attempts) == (0.0, 3, 6)
+
+
+def test_a_cache_that_costs_more_than_it_saves_is_no_way_around_the_budget(tmp_path: Path) -> None:
+    """The worst case is that of the dearer price."""
+    prices = Prices(input=1.0, output=1.0, cached_input=1000.0)
+    with FakeApi(reply="three") as api:
+        settings = config(num_candidates=40, concurrency=1)
+        drawn = draw(settings, tmp_path / "s", api.url, [query()], budget=0.5, prices=prices)
+        assert 2 < len(api.requests) < 40
+    assert 0.2 < drawn.spent <= 0.5
+
+
+def test_what_a_server_bills_beyond_the_bound_is_known_in_the_next_sitting_too(tmp_path: Path) -> None:
+    """A prompt that the server adds itself: a run at the end of its budget does not exceed it by being gone on with."""
+    usage = {"prompt_tokens": 5000, "completion_tokens": 1}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "3"}, "finish_reason": "stop"}
+    body = json.dumps({"id": "x", "model": "m", "choices": [choice], "usage": usage}).encode()
+    settings, prices = config(num_candidates=40, concurrency=1), Prices(1.0, 1.0, 1.0)
+    with FakeApi(faults=lambda _: Raw(200, body)) as api:
+        first = draw(settings, tmp_path / "s", api.url, [query()], budget=0.1, prices=prices)
+        asked = len(api.requests)
+        again = draw(settings, tmp_path / "s", api.url, [query()], budget=0.1, prices=prices)
+        assert 10 < asked == len(api.requests)
+    assert first.spent == again.spent <= 0.1
+    assert again.halt.status == "budget_reached"
 
 
 def test_of_two_runs_that_draw_the_same_at_once_one_asks_and_both_hold_its_answer(tmp_path: Path) -> None:
