@@ -146,10 +146,16 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
             workers = config.runner.workers or min(8, os.cpu_count() or 1)
             judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox, kept=store))
             open_client = await services.enter_async_context(client_when_needed(config, progress.say))
+
+            def say(line: str) -> None:
+                log.info("%s", line)
+                progress.say(line)
+
             limits = Limits(
                 config.concurrency,
                 _share(config.model.requests_per_minute, origin.side_by_side),
                 _share(config.model.tokens_per_minute, origin.side_by_side),
+                say,
             )
             sampler = Sampler(
                 config,
@@ -179,7 +185,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                 finally:
                     window.release()
 
-            watching = asyncio.create_task(_watch(progress, writer, sampler))
+            watching = asyncio.create_task(_watch(progress, writer, sampler, limits))
             async with asyncio.TaskGroup() as queries:
                 asked = 0
                 try:
@@ -194,7 +200,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                     halt.now("failed", str(error))
                 progress.expect(asked * config.num_candidates)
             watching.cancel()
-            _show(progress, writer, sampler)
+            _show(progress, writer, sampler, limits)
             if halt.results:
                 raise halt.results
 
@@ -263,17 +269,18 @@ def _stopping_on_signals(halt: Halt, sampler: Sampler, progress: RunProgress) ->
             loop.remove_signal_handler(number)
 
 
-async def _watch(progress: RunProgress, writer: ResultsWriter, sampler: Sampler) -> None:
+async def _watch(progress: RunProgress, writer: ResultsWriter, sampler: Sampler, limits: Limits) -> None:
     """Keeps the display up to date until it is cancelled."""
     while True:
-        _show(progress, writer, sampler)
+        _show(progress, writer, sampler, limits)
         await asyncio.sleep(0.2)
 
 
-def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler) -> None:
+def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler, limits: Limits) -> None:
     tally, failed = writer.tally, sampler.asked.failed_attempts
     extra = [f"{tally.reused} reused"] if tally.reused else []
     extra += [f"{failed} failed attempts"] if failed else []
+    extra += [held] if (held := limits.state()) else []
     each = tally.cost_usd / tally.bought if tally.cost_usd is not None and tally.bought else None
     progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, each, " · ".join(extra))
 

@@ -188,7 +188,7 @@ class Sampler:
         async def once() -> Stored:
             nonlocal attempts
             tokens, worst_usd = draw.prompt_tokens + self._longest, self._worst_usd(draw)
-            async with self._limits.slot(tokens), self._budget.reserved(worst_usd) as room:
+            async with self._limits.slot(tokens) as turn, self._budget.reserved(worst_usd) as room:
                 client = None if self._halt.event.is_set() else await self._open_client()
                 if client is None or self._halt.event.is_set():
                     room.bill_usd = 0.0
@@ -203,6 +203,8 @@ class Sampler:
                     await self._store.failed(self._run_id)
                     if not error.perhaps_billed:
                         room.bill_usd = 0.0
+                    if error.status == 429 and error.kind == "retry":
+                        turn.refused(error.headers, error.retry_after_s)
                     raise self._explained(error, sent_field, draw.body) from error
                 self._early.answered()
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
@@ -216,7 +218,9 @@ class Sampler:
                     attempts,
                     reply.request_id,
                 )
-                return await self._commit(draw, index, new, room)
+                arrived = read_choice(new)
+                turn.answered(_used(arrived), reply.headers)
+                return await self._commit(draw, index, new, arrived, room)
 
         def tell(attempt: int, seconds: float, error: BaseException | None) -> None:
             log.info("%s: attempt %d failed, next in %.1f s: %s", where, attempt, seconds, error)
@@ -251,9 +255,8 @@ class Sampler:
             return Candidate(index, draw.keys[index].hex(), None, str(error), attempts, final=final)
         return self._known(index, draw.keys[index], kept)  # where another run was first, both files hold its answer
 
-    async def _commit(self, draw: _Draw, index: int, new: Stored, room: Reserved) -> Stored:
+    async def _commit(self, draw: _Draw, index: int, new: Stored, arrived: Response, room: Reserved) -> Stored:
         """Keeps an answer with its bill; a store without room for it halts the run and is tried again for a while."""
-        arrived = read_choice(new)
         self._learn(draw.prompt_tokens, arrived)
         room.bill_usd = cost_of(arrived, self._prices)
         payment = room.payment() if self._prices is not None else None
@@ -327,6 +330,13 @@ class Sampler:
         if query.tools:
             body["tools"] = list(query.tools)
         return {**body, **self._config.model.extra_body}
+
+
+def _used(response: Response) -> int | None:
+    """Tokens of prompt and answer; None where the server does not say."""
+    if response.prompt_tokens is None or response.completion_tokens is None:
+        return None
+    return response.prompt_tokens + response.completion_tokens
 
 
 def _not_had(candidate: Candidate | None) -> bool:
