@@ -215,7 +215,7 @@ MOUNTS = """\
 30 22 0:40 / /home rw,relatime shared:2 - nfs4 server:/home rw,vers=4.2
 31 30 254:1 / /home/me/scratch rw - xfs /dev/vdb rw
 32 22 0:41 / /mnt/with\\040space rw - cifs //server/share rw
-33 22 0:42 / /work rw shared:3 master:4 - fuse.sshfs me@host: rw
+33 22 0:42 / /remote rw shared:3 master:4 - fuse.sshfs me@host: rw
 34 22 0:43 / /twice rw - ext4 /dev/vdc rw
 35 22 0:44 / /twice rw - ceph host:/ rw
 36 22 0:45 / /portal rw - fuse.portal portal rw
@@ -232,7 +232,7 @@ MOUNTS = """\
         ("/homes/store.sqlite", None),
         ("/mnt/with space/store.sqlite", "cifs"),
         ("/mnt/without/store.sqlite", None),
-        ("/work/store.sqlite", "fuse.sshfs"),
+        ("/remote/store.sqlite", "fuse.sshfs"),
         ("/twice/store.sqlite", "ceph"),
         ("/portal/store.sqlite", None),
         ("/shm/store.sqlite", None),

@@ -186,12 +186,15 @@ def soak(folder: Path, seconds: float, pause_s: float, seed: int) -> tuple[list[
         while time.time() < started + seconds:
             time.sleep(min(rng.expovariate(1 / pause_s), 5 * pause_s))
             victim = rng.choice(players)
-            while rng.random() < 0.8 and not victim.has_begun():  # most often in mid-work, at times while it starts
+            in_mid_work = rng.random() < 0.8  # else perhaps while it starts
+            while in_mid_work and not victim.has_begun() and victim.process.poll() is None:
                 time.sleep(0.005)
             victim.kill()
             victim.start()
             kills += 1
             of_writers += victim.role == "writer"
+        for player in players:
+            player.kill()
     finally:
         for player in players:
             player.process.kill()
