@@ -187,8 +187,9 @@ class Sampler:
 
         async def once() -> Stored:
             nonlocal attempts
-            tokens, worst_usd = draw.prompt_tokens + self._longest, self._worst_usd(draw)
-            async with self._limits.slot(tokens) as turn, self._budget.reserved(worst_usd) as room:
+            tokens = draw.prompt_tokens + self._longest
+            # The worst case is reckoned in the slot: what waited for it knows what others have learned meanwhile.
+            async with self._limits.slot(tokens) as turn, self._budget.reserved(self._worst_usd(draw)) as room:
                 client = None if self._halt.event.is_set() else await self._open_client()
                 if client is None or self._halt.event.is_set():
                     room.bill_usd = 0.0

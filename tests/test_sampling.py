@@ -242,12 +242,12 @@ def test_faults_are_asked_again_until_every_candidate_is_there(tmp_path: Path) -
 
 
 def test_all_requests_in_flight_learn_the_name_of_max_tokens_together(tmp_path: Path) -> None:
-    """Ten are refused at once for `max_tokens`; each is asked once more under the other name, and no other follows."""
+    """Eight are refused at once for `max_tokens`; each is asked once more under the other name, no other follows."""
     with FakeApi(reply=Reply("3"), reasoning_model=True, latency=0.1) as api:
-        settings = config(num_candidates=30, concurrency=10, temperature=None)
+        settings = config(num_candidates=30, concurrency=8, temperature=None)
         drawn = draw(settings, tmp_path / "s", api.url, [query()])
         fields = ["max_tokens" in request.body for request in api.requests]
-    assert fields == [True] * 10 + [False] * 30
+    assert fields == [True] * 8 + [False] * 30
     assert all(candidate.response for candidate in drawn.candidates[0])
 
 
