@@ -21,6 +21,7 @@ from yaml import YAMLError
 
 from bon_hydra import launch
 from bon_hydra.checks import known_keys
+from bon_hydra.endings import refuse
 from bon_hydra.schema import Config, ConfigError
 
 PACKAGE = Path(__file__).parent
@@ -31,7 +32,6 @@ store = ConfigStore.instance()
 store.store(name="base_config", node=Config)
 # It is a singleton, but Hydra copies all of it for every group that --help lists, which is half of the time that takes.
 setattr(store, "__deepcopy__", lambda _: store)  # noqa: B010 - the class has no such attribute to assign to
-launch.register_resolvers()
 
 TAKING_A_VALUE = frozenset(
     [
@@ -55,11 +55,16 @@ exit_codes: list[int] = []
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def app(composed: DictConfig) -> None:
-    """One job: run it and remember how it ended. A failing job of a sweep does not stop the others; Ctrl-C does."""
-    exit_codes.append(launch.run_job(composed, HydraConfig.get()))
-    if exit_codes[-1] == 130:
+def app(composed: DictConfig) -> float:
+    """One job: run it and remember how it ended. A failing job of a sweep does not stop the others; Ctrl-C does.
+
+    Returns what a sweeper that looks for the best wants to see: queries with a verified answer, per dollar.
+    """
+    ended = launch.run_job(composed, HydraConfig.get())
+    exit_codes.append(ended.exit_code)
+    if ended.exit_code == 130:
         raise KeyboardInterrupt
+    return ended.value
 
 
 def flags_first(arguments: list[str]) -> list[str]:
@@ -80,21 +85,27 @@ def main() -> None:
     for argument in sys.argv[1:]:
         key = argument.partition("=")[0].removeprefix("--").replace("-", "_")
         if argument.startswith("--") and key in set(known_keys()):
-            sys.exit(launch.refuse(f"{argument}: keys have no dashes here, and their value follows a =: {key}=…"))
+            sys.exit(refuse(f"{argument}: keys have no dashes here, and their value follows a =: {key}=…"))
     sys.argv[1:] = flags_first(sys.argv[1:])
     given = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, so that the message is ours
+    code = 0
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
     except (HydraException, OmegaConfBaseException, ConfigError, YAMLError) as error:
         if given == "1":
             raise
         from bon_hydra.mistakes import explain
 
-        sys.exit(launch.refuse(str(error) if isinstance(error, ConfigError) else explain(error)))
-    sys.exit(next((code for code in (130, 1, 3) if code in exit_codes), max(exit_codes, default=0)))
+        code = refuse(str(error) if isinstance(error, ConfigError) else explain(error))
+    if launch.started:
+        from bon_hydra.report.sweep import finish_sweep
+
+        swept = finish_sweep(launch.started[0])
+        sys.exit(130 if code == 130 else max(1, swept) if code else swept)
+    sys.exit(code or max(exit_codes, default=0))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,15 @@ imported inside it, so that `bon --help` is quick.
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bon_hydra import __version__
 
@@ -26,6 +29,10 @@ app = typer.Typer(
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a parquet file, or a glob of either.")]
 Runs = Annotated[list[str], typer.Argument(metavar="RUN", help="Run folders, parquet files, or globs of either.")]
+By = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Figures by split, verifier, any column, or a key of source_meta.")
+]
+StorePath = Annotated[Path, typer.Option("--store", metavar="PATH", help="The store's file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 
 
@@ -45,25 +52,99 @@ def _options(
 
 
 @app.command()
-def inspect(runs: Runs, as_json: AsJson = False) -> None:
+def inspect(
+    runs: Runs,
+    by: By = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw them into a .png or .svg file; several runs overlay.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """One run: its metadata, rates, candidate index, coverage, pass@k. Several runs: side by side."""
-    from bon_hydra.report.counts import read_run
+    from bon_hydra.report.inspection import inspect_one, inspect_several
     from bon_hydra.report.summary import as_json as summary
-    from bon_hydra.report.tables import console, inspect_one, inspect_several, json_document
+    from bon_hydra.report.tables import console, json_document
+    from bon_hydra.report.tally import read_run
     from bon_hydra.runs import find_runs
     from bon_hydra.schema import ConfigError
 
-    read = [read_run(path) for path in find_runs(runs)]
-    filled = [run for run in read if run.overall.candidates]
+    if plot is not None:
+        from bon_hydra.report.plot import check_plot
+        from bon_hydra.report.plot import plot as draw
+
+        check_plot(Path(plot))
+    read = [read_run(path, by) for path in find_runs(runs)]
+    filled = [run for run in read if run.candidates]
     for run in read:
-        if not run.overall.candidates:
+        if not run.candidates:
             print(f"{run.path}: an empty run, it has no candidates; left out", file=sys.stderr)
     if not filled:
         raise ConfigError(f"{' '.join(runs)}: nothing to inspect")
+    summaries = [summary(run) for run in filled]
+    if plot is not None:
+        draw(summaries, Path(plot))
+        print(f"drawn: {plot}", file=sys.stderr)
     if as_json:
-        print(json_document({"runs": [summary(run) for run in filled]}))
+        print(json_document({"runs": summaries}))
     else:
-        console().print(inspect_one(filled[0]) if len(filled) == 1 else inspect_several(filled))
+        console().print(inspect_one(summaries[0]) if len(filled) == 1 else inspect_several(summaries))
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A run: a folder or a parquet file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one; a win is a query on which it is better.")],
+    metric: Annotated[
+        str, typer.Option(help="pass@K, majority@K, best@K, weighted_majority@K, pass^K, first or any.")
+    ] = "pass@1",
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Did the change help? Two runs, query by query on those they share: difference, interval, exact test."""
+    from bon_hydra.report.comparison import compare_runs
+    from bon_hydra.report.comparison_table import comparison_table
+    from bon_hydra.report.tables import console, json_document
+    from bon_hydra.runs import find_run
+
+    found = compare_runs(find_run(a), find_run(b), metric, by)
+    if as_json:
+        print(json_document(found))
+    else:
+        console().print(comparison_table(found))
+
+
+@app.command()
+def ls(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A folder with runs in it.")] = "outputs",
+    experiment: Annotated[str | None, typer.Option(help="Of this experiment only; math* is a pattern.")] = None,
+    model: Annotated[str | None, typer.Option(help="Of this model only, or a pattern.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Since 2026-11-23, or 12h, 7d, 2w ago.")] = None,
+    status: Annotated[str | None, typer.Option(help="Such as complete, budget_reached, running, killed.")] = None,
+    sort: Annotated[
+        str, typer.Option(metavar="COLUMN", help="when, experiment, model, N, T, candidates, verified, cost, status.")
+    ] = "when",
+    unfold: Annotated[bool, typer.Option("--all", "--unfold", help="The runs of sweeps too, a line each.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The runs there are: when, experiment, model, N, T, candidates, verified, cost, status, notes."""
+    from bon_hydra.report.listing import Line, Wanted, folded, list_runs
+    from bon_hydra.report.listing import as_json as document
+    from bon_hydra.report.listing import since as time_of
+
+    runs = list_runs(Path(folder), Wanted(experiment, model, time_of(since) if since else None, status), sort)
+    if as_json:
+        from bon_hydra.report.tables import json_document
+
+        print(json_document(document(runs)))
+        return
+    if not runs:
+        print(f"{folder}: no runs", file=sys.stderr)
+        return
+    from bon_hydra.report.listing_table import listing_table
+    from bon_hydra.report.tables import console
+
+    out = console()
+    out.print(listing_table([Line(run.path, (run,)) for run in runs] if unfold else folded(runs), out))
 
 
 @app.command()
@@ -78,15 +159,28 @@ def show(
     from bon_hydra.report.reader import Wanted
     from bon_hydra.report.reader import show as read
     from bon_hydra.report.tables import console
-    from bon_hydra.runs import find_runs
-    from bon_hydra.schema import ConfigError
+    from bon_hydra.runs import find_run
 
-    paths = find_runs([run])
-    if len(paths) > 1:
-        raise ConfigError(f"{run}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
-    more = read(paths[0], Wanted(query, split, verdict), limit, console())
+    more = read(find_run(run), Wanted(query, split, verdict), limit, console())
     if more:
         print(f"{more} more queries: --limit, --query, --split and --verdict choose others", file=sys.stderr)
+
+
+@app.command()
+def resume(
+    run: Run,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[budget_usd=…]", help="A new budget, in USD over all sittings.")
+    ] = None,
+) -> None:
+    """Go on with a run that was killed, interrupted or ran out of budget, in its own folder."""
+    from bon_hydra.resume import resume as go_on
+
+    try:
+        code = go_on(run, overrides or [])
+    except KeyboardInterrupt:  # before its first request; after that the run itself answers it
+        code = 130
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -130,6 +224,147 @@ def verify(
     for path in find_runs([run]):
         changes = judge_again(path, os.cpu_count() or 1, SandboxConfig(), write)
         console().print(changes_table(path, changes, write))
+
+
+@app.command()
+def export(
+    runs: Runs,
+    format_name: Annotated[str, typer.Option("--format", help="sft, preference, unpaired, prompts or jsonl.")],
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="A folder that is not there yet.")],
+    validation: Annotated[float, typer.Option(help="The share of the questions kept for validation.")] = 0.05,
+    reasoning: Annotated[
+        str | None,
+        typer.Option(metavar="drop|think", help="Leave out what a model thought, or keep it in <think> tags."),
+    ] = None,
+    pairs_per_query: Annotated[int | None, typer.Option(help="preference: at most so many pairs a prompt [1].")] = None,
+    match: Annotated[
+        str | None, typer.Option(metavar="length|random", help="preference: how pairs are made [length].")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="preference: of random pairs [0].")] = None,
+    answers_per_query: Annotated[int | None, typer.Option(help="sft: at most so many answers a prompt [4].")] = None,
+    min_pass_rate: Annotated[float | None, typer.Option(help="prompts: the lowest pass rate.")] = None,
+    max_pass_rate: Annotated[float | None, typer.Option(help="prompts: the highest pass rate.")] = None,
+) -> None:
+    """Training data in TRL's conventions, as a folder that datasets.load_dataset reads and hf upload takes."""
+    from bon_hydra.export.dataset import export as write
+    from bon_hydra.export.options import Options
+
+    options = Options(
+        format_name,
+        validation,
+        reasoning,
+        pairs_per_query,
+        match,
+        seed,
+        answers_per_query,
+        min_pass_rate,
+        max_pass_rate,
+    )
+    contents, files = write(runs, options, out)
+    for side, rows in contents.rows.items():
+        print(f"{side:<12} {rows:>10,} rows of {contents.queries[side]:,} queries")
+    for file in files:
+        print(file)
+    for what, count in sorted(contents.left_out.items()):
+        if count:
+            print(f"left out: {what}: {count:,}", file=sys.stderr)
+
+
+class _StoreGroup(TyperGroup):
+    """`bon store` alone, or with options only, is `bon store info`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Names the command that was left out."""
+        asks_help = args[:1] in (["-h"], ["--help"])
+        return super().parse_args(ctx, args if asks_help or (args and args[0][0] != "-") else ["info", *args])
+
+
+store = typer.Typer(
+    cls=_StoreGroup,
+    help="The candidate store: what is in it, and removing or adding answers. Alone it is `bon store info`.",
+    rich_markup_mode=None,
+)
+app.add_typer(store, name="store")
+STORE = Path("outputs/store.sqlite")
+
+
+@contextmanager
+def _stopped_anywhere() -> Iterator[None]:
+    """Ctrl-C ends the process at once, also in the middle of SQLite's work; a store bears being left at any point."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@store.command()
+def info(
+    store: StorePath = STORE,
+    limit: Annotated[int, typer.Option(min=0, help="So many of the newest runs and accounts.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """How large the store is, what is in it and who is at work on it. Reads the whole file, and changes nothing."""
+    from bon_hydra.report import stores
+    from bon_hydra.report.tables import console, json_document
+    from bon_hydra.store.contents import contents
+
+    with _stopped_anywhere():
+        found = contents(store, limit)
+    if as_json:
+        print(json_document(stores.as_json(found)))
+    else:
+        console().print(stores.contents_tables(found))
+
+
+@store.command()
+def prune(
+    store: StorePath = STORE,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="90d|DATE", help="Answers that arrived so long ago, or before a day (UTC).")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Answers of this model.")] = None,
+    identity: Annotated[str | None, typer.Option(metavar="ID", help="Answers of this server.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN_ID", help="Answers that this run drew.")] = None,
+    verdicts: Annotated[bool, typer.Option("--verdicts", help="All kept verdicts too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only shown.")] = False,
+) -> None:
+    """Remove answers for which all of the given options hold. What a later run needs of them it pays again."""
+    from bon_hydra.report import stores
+    from bon_hydra.report.tables import console
+    from bon_hydra.schema import ConfigError
+    from bon_hydra.store import prune as pruning
+
+    before = None if older_than is None else pruning.moment_before(older_than)
+    filters = pruning.Filters(before, model, identity, run, verdicts)
+    if filters == pruning.Filters():
+        raise ConfigError("bon store prune: say what is to go: --older-than, --model, --identity, --run or --verdicts")
+    with _stopped_anywhere():
+        if yes:
+            going, size, left = pruning.prune(store, filters)
+            console().print(stores.going_table(store, going, "", True))
+            print(f"{store}: {stores.megabytes(size)} on disk before, {stores.megabytes(left)} now")
+            return
+        going = pruning.would_go(store, filters)
+        few = 0 < going.candidates <= pruning.FEW
+        tokens = stores.tokens_of(pruning.candidates_that_would_go(store, filters)) if few else ""
+        console().print(stores.going_table(store, going, tokens, False))
+    if going.responses or going.verdicts:
+        print("Nothing was removed: the same command with --yes does it", file=sys.stderr)
+
+
+@store.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(metavar="FROM", help="Stores to add; they are only read.")],
+    store: Annotated[Path, typer.Option("--store", metavar="INTO", help="The store to add them to.")] = STORE,
+) -> None:
+    """Add what other stores have and this one has not. Repeated, it changes nothing; killed, the same goes on."""
+    from bon_hydra.report.stores import merged_line
+    from bon_hydra.store.merge import merge as merged
+
+    with _stopped_anywhere():
+        for one in merged(sources, store):
+            print(merged_line(one, store), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,54 +1,53 @@
-"""One chat request: the openai client, its errors told apart, and a body read as choices.
+"""One chat request over HTTP: the openai client, its failures told apart.
 
-Knows the wire and nothing of queries or retries. A body is kept as it arrived and read again whenever its
-candidates are needed.
+Knows the wire and nothing of queries or retries. What a failure means is `failures`' to say, what a body holds
+`bodies`'. Nothing leaves this module with the key in it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import ipaddress
+import logging
 import os
+import re
 import time
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import httpx2
 import openai
 import orjson
 
-from bon_hydra.records import Response
+from bon_hydra.bodies import Malformed, choices_of, parsed, response_of
+from bon_hydra.failures import RequestFailed, failure_of
+from bon_hydra.masking import Mask
 from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
 
-RETRYABLE = frozenset({408, 409, 425, 429})
-STOPPING = frozenset({401, 402, 403, 404, 405})
+log = logging.getLogger(__name__)
+
 CONNECT_S = 10.0
+LARGEST_BODY = 64 * 2**20
+"""Bytes on the wire; an answer with the log probabilities of 32,000 tokens has less."""
+KEPT_HEADERS = ("x-ratelimit", "ratelimit", "anthropic-ratelimit", "retry-after", "date", "x-request-id")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A well-formed body with at least one choice, as it arrived."""
+    """A well-formed body with at least one choice, as it arrived but for the key, should the server have echoed it."""
 
     body: bytes
     choices: int
     request_id: str | None
     latency_s: float
     created_at: datetime
-
-
-class RequestFailed(Exception):
-    """A request brought no candidate.
-
-    `kind` says what follows: `retry` (another attempt may succeed), `refused` (this request never will), or
-    `stop` (no request will: the key, the model, the quota or a parameter is refused).
-    """
-
-    def __init__(self, kind: str, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.kind, self.status, self.retry_after_s = kind, status, retry_after_s
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those that speak of pace, time and the request, names in lower case."""
 
 
 def api_key(model: ModelConfig) -> str | None:
@@ -77,34 +76,48 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     """What the server's `/models` lists; empty where it does not say.
 
     Raises:
-        ConnectionError: nobody answers at `model.base_url`.
+        ConnectionError: nobody answers at `model.base_url`, its certificate is not trusted, or it has moved.
     """
-    with openai.OpenAI(
-        base_url=model.base_url, api_key=api_key(model) or "none", max_retries=0, timeout=CONNECT_S
-    ) as client:
+    url, key = str(model.base_url), api_key(model)
+    http = openai.DefaultHttpxClient(
+        timeout=CONNECT_S, mounts=_direct(url), event_hooks={"response": [_refuse_to_leave]}
+    )
+    with openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, http_client=http) as client:
         try:
             body = orjson.loads(client.get("/models", cast_to=httpx2.Response).content)
-        except openai.APIConnectionError as error:
-            raise ConnectionError(str(error.__cause__ or error)) from error
+        except (*_TRANSPORT, _Moved) as error:
+            causes = _causes(error)
+            told = _trouble_with_the_address(causes) or str(error.__cause__ or error)
+            raise ConnectionError(Mask(key).text(told)) from error
         except (openai.OpenAIError, orjson.JSONDecodeError):
             return []
     listed = body.get("data") if isinstance(body, dict) else None
-    return [entry for entry in listed or [] if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+    listed = listed if isinstance(listed, list) else []
+    return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+
+_TRANSPORT = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
+"""Whatever the layers below raise when there is no whole response; not all of them wrap what is below."""
 
 
 class ChatClient:
     """Sends chat completions to one endpoint. Build it inside a running event loop."""
 
     def __init__(self, model: ModelConfig, base_url: str, concurrency: int) -> None:
-        self._secret, self._timeout_s = api_key(model), model.timeout_s
+        key = api_key(model)
+        self._key_name, self._timeout_s, self._mask = model.api_key_env, model.timeout_s, Mask(key)
+        self._answered = False
+        self._other_models: set[str] = set()
         timeout = httpx2.Timeout(model.timeout_s, connect=min(model.timeout_s, 30.0))
         limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
-            api_key=self._secret or "none",
+            api_key=key or "none",
             max_retries=0,
             timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(timeout=timeout, limits=limits),
+            http_client=openai.DefaultAioHttpClient(
+                timeout=timeout, limits=limits, mounts=_direct(base_url), event_hooks={"response": [_stay_and_measure]}
+            ),
         )
 
     async def complete(self, body: dict[str, Any]) -> Reply:
@@ -118,58 +131,184 @@ class ChatClient:
             async with asyncio.timeout(self._timeout_s):  # httpx's own is for each piece of a body
                 http = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
         except TimeoutError as error:
-            raise RequestFailed("retry", f"no answer within {self._timeout_s:.0f} s") from error
+            raise RequestFailed("retry", f"no answer within {self._timeout_s:.0f} s", perhaps_billed=True) from error
         except openai.APIStatusError as error:
-            raise self._refusal(error) from error
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            causes = _causes(error)
-            # The transport calls a refused or dropped connection a timeout too; only its cause tells them apart.
-            if any(isinstance(cause, TimeoutError) for cause in causes):
-                raise RequestFailed("retry", f"no answer within {time.monotonic() - started:.0f} s") from error
-            first = f"{type(causes[-1]).__name__} {causes[-1]}".strip()
-            raise RequestFailed("retry", f"connection failed: {first}") from error
+            raise self._failure(error.status_code, error.response, body) from error
+        except (*_TRANSPORT, _Moved, _TooLarge) as error:
+            raise self._unreached(error, time.monotonic() - started) from error
         except UnicodeEncodeError as error:
             # Half a surrogate pair in a row's text: no server can be sent that.
             raise RequestFailed("refused", f"the prompt cannot be sent as UTF-8: {error.reason}") from error
-        return Reply(
-            body=http.content,
-            choices=self._choices(http.content),
-            request_id=http.headers.get("x-request-id"),
+        reply = Reply(
+            body=self._mask.bytes(http.content),
+            choices=0,
+            request_id=self._mask.text(http.headers["x-request-id"]) if "x-request-id" in http.headers else None,
             latency_s=time.monotonic() - started,
             created_at=datetime.now(UTC),
+            headers=self._headers(http),
         )
+        return self._whole(reply, http, body)
 
-    def _refusal(self, error: openai.APIStatusError) -> RequestFailed:
-        status = error.status_code
-        request_id = error.response.headers.get("x-request-id")
-        message = self._without_key(_error_text(error))[:2000]
-        message = f"HTTP {status}: {message}" + self._without_key(f" (request {request_id})" if request_id else "")
-        quota = "insufficient_quota" in message or "exceeded your current quota" in message
-        if status in STOPPING or (status == 429 and quota):
-            return RequestFailed("stop", message, status)
-        if status in RETRYABLE or status >= 500:
-            return RequestFailed("retry", message, status, _retry_after(error.response.headers.get("retry-after")))
-        return RequestFailed("refused", message, status)
-
-    def _choices(self, body: bytes) -> int:
+    def _whole(self, reply: Reply, http: httpx2.Response, sent: dict[str, Any]) -> Reply:
+        """The reply, whose body holds a choice that can be read. Raises RequestFailed."""
         try:
-            choices = _parsed(body)["choices"]
-            if isinstance(choices, list) and choices and all(isinstance(c["message"], dict) for c in choices):
-                if any(c.get("finish_reason") == "error" for c in choices):
-                    raise RequestFailed("retry", "the server says that it failed in the middle of the answer")
-                return len(choices)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            start = self._without_key(body.decode(errors="replace"))[:80]
-            raise RequestFailed("retry", f"malformed body: {start!r}") from None
-        raise RequestFailed("retry", "an answer with no choices")
+            body = parsed(reply.body)
+            error = body.get("error") if isinstance(body, dict) else None
+            if error and not body.get("choices"):
+                raise self._failure(_code(error), http, sent)
+            choices = choices_of(body)
+            for choice in choices:
+                if choice.get("finish_reason") == "error" or isinstance(choice.get("error"), dict):
+                    raise self._failure(_code(choice.get("error")), http, sent, orjson.dumps(choice))
+            stored = Stored(reply.body, 0, None, "", reply.created_at, reply.latency_s, 1, reply.request_id)
+            response_of(body, stored)  # what is kept must stay readable
+        except Malformed as problem:
+            raise self._malformed(str(problem), reply) from None
+        except (ValueError, TypeError, RecursionError):
+            if reply.body.lstrip().startswith((b"data:", b"event:", b":")):
+                raise self._of_the_address(
+                    "the server answers with a stream of events, though none was asked for; if it takes "
+                    "stream: false, set +model.extra_body.stream=false"
+                ) from None
+            raise self._malformed("malformed body", reply) from None
+        self._answered = True
+        self._notice(body.get("model"), sent.get("model"))
+        return Reply(reply.body, len(choices), reply.request_id, reply.latency_s, reply.created_at, reply.headers)
 
-    def _without_key(self, text: str) -> str:
-        """The text without the key that a server may echo; done before a text is cut, which could leave half of it."""
-        return text.replace(self._secret, "[key]") if self._secret else text
+    def _malformed(self, what: str, reply: Reply) -> RequestFailed:
+        start = reply.body[:400].decode(errors="replace")[:80]
+        told = what if what.endswith("choices") else f"{what}: {start!r}"
+        told += f" (request {reply.request_id})" if reply.request_id else ""
+        return RequestFailed("retry", told, perhaps_billed=True, headers=reply.headers)
+
+    def _failure(
+        self, status: int | None, http: httpx2.Response, sent: dict[str, Any], body: bytes | None = None
+    ) -> RequestFailed:
+        """What an error response says; with HTTP 200 somebody may have worked before it."""
+        if 300 <= http.status_code < 400:
+            return self._of_the_address(f"HTTP {http.status_code} in place of an answer")
+        failure = failure_of(
+            status,
+            self._mask.bytes(http.content if body is None else body),
+            self._headers(http),
+            sent=sent,
+            answered=self._answered,
+            key_name=self._key_name,
+        )
+        failure.perhaps_billed |= http.status_code < 400
+        return failure
+
+    def _unreached(self, error: Exception, after_s: float) -> RequestFailed:
+        """No response, or not all of it: the server, the way to it, or its address."""
+        causes = _causes(error)
+        if told := _trouble_with_the_address(causes):
+            return self._of_the_address(self._mask.text(told))
+        if any(isinstance(cause, _TooLarge) for cause in causes):
+            told = f"a body of more than {LARGEST_BODY >> 20} MB, not read to its end"
+            return RequestFailed("retry", told, perhaps_billed=True)
+        never_sent = any(isinstance(c, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) for c in causes)
+        # The transport calls a refused or dropped connection a timeout too; only its cause tells them apart.
+        if any(isinstance(cause, TimeoutError) for cause in causes):
+            told = f"no answer within {after_s:.0f} s"
+        else:
+            told = f"connection failed: {type(causes[-1]).__name__} {causes[-1]}".strip()
+        return RequestFailed("retry", self._mask.text(told), perhaps_billed=not never_sent)
+
+    def _of_the_address(self, told: str) -> RequestFailed:
+        """So it is for every request, unless this server has answered before: then it is a passing trouble."""
+        return RequestFailed("retry" if self._answered else "stop", told, perhaps_billed=False)
+
+    def _headers(self, http: httpx2.Response) -> dict[str, str]:
+        return {n: self._mask.text(v) for n, v in http.headers.items() if n.startswith(KEPT_HEADERS)}
+
+    def _notice(self, said: Any, asked: Any) -> None:
+        """Logs once a name of a model that is not a longer or shorter form of the one asked for."""
+        if isinstance(said, str) and said not in self._other_models and len(self._other_models) < 100:
+            self._other_models.add(said)
+            if str(asked) not in said and said not in str(asked):
+                log.warning("the server says that answers to %s are of %s; see the column response_model", asked, said)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+
+class _Moved(Exception):
+    """A redirect that is not followed; the message says where to."""
+
+
+class _TooLarge(Exception):
+    """A body that does not end."""
+
+
+def _refuse_to_leave(response: httpx2.Response) -> None:
+    """Raises _Moved at a redirect to elsewhere, where key and prompts must not go, or one that turns POST into GET."""
+    if not response.has_redirect_location:
+        return
+    here, there = response.request.url, response.request.url.join(response.headers["location"])
+    same_place = (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
+    if not same_place or (response.request.method == "POST" and response.status_code not in (307, 308)):
+        base = str(there.copy_with(query=None, fragment=None)).removesuffix("/chat/completions").removesuffix("/models")
+        raise _Moved(
+            f"the server redirects to {base} (HTTP {response.status_code}), which is not followed: "
+            f"if you trust that address, set model.base_url={base}"
+        )
+
+
+async def _stay_and_measure(response: httpx2.Response) -> None:
+    _refuse_to_leave(response)
+    assert isinstance(response.stream, httpx2.AsyncByteStream)
+    response.stream = _Measured(response.stream)
+
+
+class _Measured(httpx2.AsyncByteStream):
+    """A body that is read no further than LARGEST_BODY."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for chunk in self._stream:
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                raise _TooLarge
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def _direct(url: str) -> dict[str, Any]:
+    """No proxy that the environment names can reach this machine's own loopback."""
+    host = urlsplit(url).hostname or ""
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    return {f"all://[{host}]" if ":" in host else f"all://{host}": None} if loopback else {}
+
+
+def _trouble_with_the_address(causes: list[BaseException]) -> str | None:
+    """What no repetition mends, where it is among the causes."""
+    for cause in causes:
+        if isinstance(cause, _Moved):
+            return str(cause)
+        if isinstance(cause, httpx2.TooManyRedirects):
+            return "the server redirects in a circle"
+        if found := re.search(r"certificate verify failed: ([^(]+)", str(cause)):  # the sync transport drops its cause
+            return (
+                f"the server's certificate is not trusted: {found[1].strip()}. If it is your own, "
+                "set SSL_CERT_FILE to the file of the authority that signed it"
+            )
+    return None
+
+
+def _code(error: Any) -> int | None:
+    """The status that an error in a body says, where it is one."""
+    code = error.get("code") if isinstance(error, dict) else None
+    number = int(code) if isinstance(code, int | str) and str(code).isdecimal() else 0
+    return number if 400 <= number < 600 else None
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -180,102 +319,3 @@ def _causes(error: BaseException) -> list[BaseException]:
         found.append(cause)
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return found
-
-
-def _error_text(error: openai.APIStatusError) -> str:
-    body = error.body
-    if isinstance(body, dict):
-        inner = body.get("error", body)
-        if isinstance(inner, dict) and inner.get("message"):
-            code = inner.get("code")
-            return f"{inner['message']}" + (f" [{code}]" if code else "")
-    return " ".join(str(body or error.message).split())
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from seconds or an HTTP date; None where the header says neither or the moment has passed."""
-    if not header:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return seconds if seconds > 0 else None
-
-
-def read_choice(stored: Stored) -> Response:
-    """A stored choice of a body as a Response.
-
-    Of a body with several choices the first carries all prompt and cached tokens, the others 0;
-    completion and reasoning tokens are split by text length so that their sums are exact.
-    Tokens are None where the server said nothing.
-    """
-    parsed = _parsed(stored.body)
-    choices = parsed["choices"]
-    chosen = choices[stored.choice]
-    message = chosen["message"]
-    usage = parsed.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    weights = [len(orjson.dumps(c["message"])) for c in choices] if len(choices) > 1 else [1]
-    first = stored.choice == 0
-    calls = message.get("tool_calls")
-    content, refusal = message.get("content"), _optional_text(message.get("refusal"))
-    return Response(
-        text=refusal if refusal and not content else None if content is None else _text(content),
-        refused=bool(refusal and not content),
-        reasoning=_optional_text(message.get("reasoning")) or _optional_text(message.get("reasoning_content")),
-        tool_calls=orjson.dumps(calls).decode() if calls else None,
-        finish_reason=_optional_text(chosen.get("finish_reason")),
-        prompt_tokens=_first(_count(usage, "prompt_tokens"), first),
-        completion_tokens=_share(_count(usage, "completion_tokens"), weights, stored.choice),
-        cached_tokens=_first(_count(usage.get("prompt_tokens_details"), "cached_tokens"), first),
-        reasoning_tokens=_share(
-            _count(usage.get("completion_tokens_details"), "reasoning_tokens"), weights, stored.choice
-        ),
-        model=_optional_text(parsed.get("model")),
-        request_id=stored.request_id or _optional_text(parsed.get("id")),
-        latency_s=stored.latency_s,
-        created_at=stored.created_at,
-        attempts=stored.attempts,
-        seed=stored.seed,
-        run_id=stored.run_id,
-    )
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:  # the standard parser takes half of a surrogate pair, which models do send
-        return json.loads(body)
-
-
-def _text(content: Any) -> str:
-    """Some servers send a list of parts in place of a text."""
-    if isinstance(content, list):
-        texts = (part.get("text") if isinstance(part, dict) else part for part in content)
-        return "".join(text for text in texts if isinstance(text, str))
-    return str(content)
-
-
-def _optional_text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _count(usage: Any, name: str) -> int | None:
-    value = usage.get(name) if isinstance(usage, dict) else None
-    return value if type(value) is int and value >= 0 else None
-
-
-def _first(total: int | None, first: bool) -> int | None:
-    return None if total is None else total if first else 0
-
-
-def _share(total: int | None, weights: list[int], index: int) -> int | None:
-    """This choice's part of `total`; the parts of all choices add up to it."""
-    if total is None:
-        return None
-    whole = sum(weights)
-    return total * sum(weights[: index + 1]) // whole - total * sum(weights[:index]) // whole

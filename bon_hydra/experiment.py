@@ -11,16 +11,15 @@ import asyncio
 import json
 import logging
 import os
-import shlex
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, islice, repeat
@@ -30,20 +29,24 @@ from typing import Any
 from rich.console import Console
 
 from bon_hydra import __version__, prompts
-from bon_hydra.limits import Budget, Limits
-from bon_hydra.names import parquet_path
+from bon_hydra.budget import Budget
+from bon_hydra.limits import Limits
+from bon_hydra.names import dataset_name, parquet_path, shown_path, store_file
+from bon_hydra.plan import earlier_answers, forecast, told
 from bon_hydra.preflight import Prepared
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
 from bon_hydra.report.summary import write_summary
 from bon_hydra.report.tables import console, final_table
-from bon_hydra.results import ResultsWriter, RunFields
-from bon_hydra.sampling import Halt, Sampler
-from bon_hydra.saved import resolved_yaml
+from bon_hydra.results import ResultsWriter, RunFields, Tally
+from bon_hydra.running import at_work
+from bon_hydra.sampling import Asked, Halt, Sampler
+from bon_hydra.saved import replace_file, resolved_yaml
 from bon_hydra.schema import Config, ConfigError
 from bon_hydra.server import client_when_needed
-from bon_hydra.store import CandidateStore
+from bon_hydra.store import CandidateStore, Stored, StoreFailed
+from bon_hydra.store.candidates import Done
 from bon_hydra.verifiers.pool import Judges
 
 log = logging.getLogger(__name__)
@@ -56,61 +59,105 @@ PACKAGES = ("hydra-core", "omegaconf", "openai", "datasets", "pyarrow", "pandas"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run's configuration came from."""
+    """Where a run's configuration came from, and which run it is: a new one, or one that is gone on with."""
 
     overrides: tuple[str, ...]
     config_file: str
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    run_id: str = ""
+    seconds: float = 0.0
+    """What earlier sittings took."""
+    account: str = ""
+    """Whose budget it is: a sweep's, else the run's own."""
+    side_by_side: int = 1
+    """So many runs share the rate limits."""
 
 
-def run(prepared: Prepared, folder: Path, origin: Origin) -> int:
-    """Runs the experiment in its folder and prints its figures; returns the exit code of how it ended."""
-    started_at = datetime.now(UTC)
-    run_id = f"{started_at:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
+def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
+    """Runs the experiment in its folder, prints its figures, and returns how it ended.
+
+    Raises:
+        ConfigError: another process is at work in the folder; the store or the parquet file cannot be opened.
+    """
+    logging.raiseExceptions = False  # a log that meets a full disk has nothing to add to what the run says of it
+    origin = origin if origin.run_id else replace(origin, run_id=_new_run_id(origin.started_at))
+    origin = origin if origin.account else replace(origin, account=origin.run_id)
     resolved = resolved_yaml(prepared.config)
-    (folder / "resolved.yaml").write_text(resolved, encoding="utf-8")
-    running = {"status": "running", "run_id": run_id, "started_at": started_at.isoformat(), "pid": os.getpid()}
-    (folder / "summary.json").write_text(_json(running) + "\n", encoding="utf-8")
-    metadata = _metadata(prepared, origin, run_id, started_at, resolved)
+    with at_work(folder):
+        replace_file(folder / "resolved.yaml", resolved)
+        metadata = _metadata(prepared, origin, resolved)
+        running = {"status": "running", "run_id": origin.run_id, "started_at": metadata["started_at"]}
+        replace_file(folder / "summary.json", _json({**running, "pid": os.getpid(), "metadata": metadata}) + "\n")
+        try:
+            with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
+                ending = loop.run(_run(prepared, folder, origin, metadata))
+            summary = write_summary(ending.parquet, ending.status)
+            console().print(final_table(summary))
+            ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
+        except (OSError, StoreFailed) as error:
+            log.error("the results cannot be written: %s", error)
+            ending = Ending("failed", f"the results cannot be written: {error}")
+        _say_goodbye(folder, ending)
+    return ending
 
-    with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
-        parquet, status, message = loop.run(_run(prepared, folder, run_id, metadata))
 
-    console().print(final_table(write_summary(parquet, status)))
-    _say_goodbye(folder, status, message)
-    return EXIT_CODES[status]
+@dataclass(frozen=True)
+class Ending:
+    """How a sitting ended, and why, if early."""
+
+    status: str
+    message: str
+    parquet: Path = Path()
+    reused: str = ""
+    """Which candidates other runs had drawn, and when."""
+    value: float = 0.0
+    """Queries with a verified answer per dollar; where the price is unknown, their share of all."""
+
+    @property
+    def exit_code(self) -> int:
+        """As the README lists them."""
+        return EXIT_CODES[self.status]
 
 
-async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str, str]) -> tuple[Path, str, str]:
-    """The run itself; returns its parquet file, its status, and why it ended early if it did."""
-    config, source = prepared.config, prepared.source
+async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[str, str]) -> Ending:
+    """The run itself, until all is written or it has to end early."""
+    config, source, run_id = prepared.config, prepared.source, origin.run_id
     parquet = parquet_path(config, folder)
     parquet.parent.mkdir(parents=True, exist_ok=True)
-    store_path = Path(config.output.store) if config.output.store else folder / "store.sqlite"
+    store_path = store_file(config, folder)
     halt = Halt()
     started = time.monotonic()
     # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
     window = asyncio.Semaphore(2 * config.concurrency + 8)
 
     with ExitStack() as resources:
-        store = resources.enter_context(CandidateStore(store_path))
+        store = resources.enter_context(CandidateStore(store_path, run_id, dataset_name(config)))
+        earlier = await store.done(run_id)
+        if prepared.described and not await store.described(prepared.identity, config.model.name or ""):
+            await store.describe(prepared.identity, config.model.name or "", prepared.described)
         writer = resources.enter_context(
             ResultsWriter(parquet, RunFields(run_id, config.model.name or "", config.temperature))
         )
         writing = resources.enter_context(ThreadPoolExecutor(1, "results"))
         progress = resources.enter_context(RunProgress(_expected(config, len(source.splits))))
-        _say_hello(progress, prepared, folder)
+        for line in _hello(prepared, folder, await earlier_answers(prepared, store)):
+            progress.say(line)
         async with AsyncExitStack() as services:
             workers = config.runner.workers or min(8, os.cpu_count() or 1)
-            judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox))
+            judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox, kept=store))
             open_client = await services.enter_async_context(client_when_needed(config, progress.say))
-            limits = Limits(config.concurrency, config.model.requests_per_minute, config.model.tokens_per_minute)
+            limits = Limits(
+                config.concurrency,
+                _share(config.model.requests_per_minute, origin.side_by_side),
+                _share(config.model.tokens_per_minute, origin.side_by_side),
+            )
             sampler = Sampler(
                 config,
                 run_id,
                 prepared.identity,
                 store,
                 limits,
-                Budget(config.budget_usd),
+                Budget(store, origin.account, config.budget_usd),
                 prepared.prices,
                 halt,
                 open_client,
@@ -127,6 +174,8 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
                         await asyncio.get_running_loop().run_in_executor(writing, writer.put, order, judged)
                 except ConfigError as error:  # a template that fits the first row need not fit every row
                     halt.now("failed", str(error))
+                except (OSError, StoreFailed) as error:
+                    halt.for_good(error)
                 finally:
                     window.release()
 
@@ -136,7 +185,8 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
                 try:
                     async for query in _in_a_thread(iter(source)):
                         await window.acquire()
-                        if halt.event.is_set():
+                        # What earlier sittings bought is written in any case, so that no file is poorer than the last.
+                        if halt.results or (halt.event.is_set() and sampler.asked.met >= earlier.candidates):
                             break
                         queries.create_task(one_query(asked, query))
                         asked += 1
@@ -145,24 +195,31 @@ async def _run(prepared: Prepared, folder: Path, run_id: str, metadata: dict[str
                 progress.expect(asked * config.num_candidates)
             watching.cancel()
             _show(progress, writer, sampler)
+            if halt.results:
+                raise halt.results
 
-        status = halt.status or ("partial" if sampler.tally.missing else "complete")
-        tally = sampler.tally
-        totals = {
-            **tally.totals(),
-            **_read(source),
-            "candidates": writer.tally.candidates,
-            "verification_rate": writer.tally.verified / writer.tally.scored if writer.tally.scored else None,
-            "seconds": round(time.monotonic() - started, 3),
-        }
+        status = halt.status or ("partial" if sampler.asked.missing else "complete")
+        seconds = origin.seconds + time.monotonic() - started
+        own = origin.account == run_id and prepared.prices is not None  # a sweep's account is not this run's alone
+        spent = await store.spent(run_id) if own else None
+        totals = _totals(writer.tally, sampler.asked, await store.done(run_id), spent, seconds) | _read(source)
         writer.close(
             metadata | {"status": status, "totals": _json(totals), "generated_at": datetime.now(UTC).isoformat()}
         )
     if config.output.store is None and status == "complete":
-        for file in folder.glob("store.sqlite*"):
+        for file in folder.glob(f"{store_path.name}*"):
             file.unlink()
     log.info("%s: %s", status, _json(totals))
-    return _linked(parquet, folder), status, halt.message
+    return Ending(status, halt.message, _linked(parquet, folder), _reused(writer.tally))
+
+
+def _verified_per_dollar(overall: dict[str, Any]) -> float:
+    share, cost = overall["any_candidate_rate"] or 0.0, overall["cost_usd"]
+    return share * overall["queries"] / cost if cost else share
+
+
+def _new_run_id(started_at: datetime) -> str:
+    return f"{started_at:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -214,9 +271,11 @@ async def _watch(progress: RunProgress, writer: ResultsWriter, sampler: Sampler)
 
 
 def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler) -> None:
-    tally, failed = writer.tally, sampler.tally.failed_attempts
-    extra = f"{failed} failed attempts" if failed else ""
-    progress.show(tally.candidates, tally.scored, tally.verified, sampler.tally.cost(), extra)
+    tally, failed = writer.tally, sampler.asked.failed_attempts
+    extra = [f"{tally.reused} reused"] if tally.reused else []
+    extra += [f"{failed} failed attempts"] if failed else []
+    each = tally.cost_usd / tally.bought if tally.cost_usd is not None and tally.bought else None
+    progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, each, " · ".join(extra))
 
 
 def _expected(config: Config, splits: int) -> int | None:
@@ -231,7 +290,47 @@ def _read(source: QuerySource) -> dict[str, Any]:
     return sums | {"sample": {split: one.sample for split, one in source.counts.items()}}
 
 
-def _metadata(prepared: Prepared, origin: Origin, run_id: str, started_at: datetime, resolved: str) -> dict[str, str]:
+def _totals(tally: Tally, asked: Asked, done: Done, spent: float | None, seconds: float) -> dict[str, Any]:
+    """What the run paid and did in all its sittings, for the metadata `totals`."""
+    return {
+        "requests": done.answered + done.failed,
+        "failed_attempts": done.failed,
+        "bought": tally.bought,
+        "reused": tally.reused,
+        "reused_from": tally.reused_from,
+        "reused_to": tally.reused_to,
+        "missing": asked.missing,
+        "refused": sum(asked.refused.values()),
+        "refused_for": dict(asked.refused),
+        "prompt_tokens": tally.prompt_tokens,
+        "completion_tokens": tally.completion_tokens,
+        "cached_tokens": tally.cached_tokens,
+        "reasoning_tokens": tally.reasoning_tokens,
+        "cost_usd": tally.cost_usd,
+        # With what lost requests may have cost, and answers that another run was quicker to store.
+        "cost_usd_at_most": spent,
+        "candidates": tally.candidates,
+        "verification_rate": tally.verified / tally.scored if tally.scored else None,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _share(a_minute: float | None, runs: int) -> float | None:
+    """A rate limit is for all that run side by side."""
+    return None if a_minute is None else a_minute / runs
+
+
+def _reused(tally: Tally) -> str:
+    if not tally.reused:
+        return ""
+    days = list(dict.fromkeys(f"{at:%Y-%m-%d %H:%M}" for at in (tally.reused_from, tally.reused_to) if at))
+    return (
+        f"{tally.reused:,} of {tally.candidates:,} candidates were in the store, drawn by other runs "
+        f"{' to '.join(days)} UTC; they cost this run nothing."
+    )
+
+
+def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, str]:
     config = prepared.config
     return {
         "model": config.model.name or "",
@@ -243,8 +342,8 @@ def _metadata(prepared: Prepared, origin: Origin, run_id: str, started_at: datet
         "config_yaml": resolved,
         "experiment": config.experiment_name or "",
         "overrides": _json(list(origin.overrides)),
-        "run_id": run_id,
-        "started_at": started_at.isoformat(),
+        "run_id": origin.run_id,
+        "started_at": origin.started_at.isoformat(),
         "dataset": config.dataset.path,
         "dataset_revision": prepared.source.revision,
         "base_url": config.model.base_url,
@@ -272,38 +371,44 @@ def _git_commit() -> str:
         return ""
 
 
-def _say_hello(progress: RunProgress, prepared: Prepared, folder: Path) -> None:
+def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Iterator[str]:
+    """The first lines of a run: what is asked of whom, how often, what it may cost, and where it goes."""
     config = prepared.config
-    most = "all" if config.max_queries is None else f"up to {config.max_queries}"
-    progress.say(
-        f"{config.experiment_name}: {most} queries of each of {', '.join(prepared.source.splits)} "
-        f"x N={config.num_candidates}, asking {config.model.name} at {config.model.base_url}, "
-        f"{config.concurrency} at once"
+    most, splits = config.max_queries, prepared.source.splits
+    calls = _expected(config, len(splits))
+    asked = f"all queries of {', '.join(splits)}" if most is None else f"up to {most} queries of {', '.join(splits)}"
+    yield (
+        f"{config.experiment_name}: {asked}, N={config.num_candidates}"
+        + ("" if calls is None else f", so up to {calls:,} calls")
+        + f"; asking {config.model.name} at {config.model.base_url}, {config.concurrency} at once"
     )
+    if calls is None:
+        yield "for each 1,000 of them:"
+    yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
     if prepared.sandbox_level != "none":
-        progress.say(f"code of the model's runs in the sandbox at level {prepared.sandbox_level}")
+        yield f"code of the model's runs in the sandbox at level {prepared.sandbox_level}"
     if prepared.unreachable:
-        progress.say(
+        yield (
             f"warning: {config.model.base_url} does not answer ({prepared.unreachable}); "
             "every candidate is in the store already"
         )
     if config.temperature == 0 and config.num_candidates > 1:
-        progress.say(
-            f"warning: temperature 0 with N={config.num_candidates} draws (nearly) the same answer again and again"
-        )
-    progress.say(f"results go to {folder}")
+        yield f"warning: temperature 0 with N={config.num_candidates} draws (nearly) the same answer again and again"
+    yield f"results go to {folder}"
 
 
-def _say_goodbye(folder: Path, status: str, message: str) -> None:
-    terminal = Console(stderr=True)
-    if message:
-        terminal.print(f"{status}: {message}", style="bold red", highlight=False, soft_wrap=True)
-    if status != "complete":
-        kept = "What arrived is kept: the same command again asks for the rest only."
-        terminal.print(kept, highlight=False, soft_wrap=True)
-    relative = os.path.relpath(folder)
-    shown = shlex.quote(str(folder) if relative.startswith("..") else relative)
-    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", highlight=False, soft_wrap=True)
+def _say_goodbye(folder: Path, ending: Ending) -> None:
+    terminal = Console(stderr=True, highlight=False, markup=False, emoji=False)  # a server's words are no markup
+    shown = shown_path(folder)
+    if ending.reused:
+        terminal.print(ending.reused, soft_wrap=True)
+    if ending.message:
+        terminal.print(f"{ending.status}: {ending.message}", style="bold red", soft_wrap=True)
+    if ending.status != "complete":
+        more = " budget_usd=MORE" if ending.status == "budget_reached" else ""
+        kept = f"What arrived is kept. For the rest: bon resume {shown}{more}"
+        terminal.print(kept, soft_wrap=True)
+    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", soft_wrap=True)
 
 
 def _linked(parquet: Path, folder: Path) -> Path:

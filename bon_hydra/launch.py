@@ -9,21 +9,30 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from bon_hydra import grid, sweeps
 from bon_hydra.checks import check
+from bon_hydra.endings import Ended, ended, refuse
 from bon_hydra.names import dated_folder, experiment_name, override_keys, safe
+from bon_hydra.running import at_work
+from bon_hydra.saved import load_config
 from bon_hydra.schema import Config, ConfigError
 
 log = logging.getLogger(__name__)
+
+started: list[Path] = []
+"""The folder of the sweep that this process started, if it did; it is held as long as the process lives."""
+holding = contextlib.ExitStack()
+given_config_file: str | None = None
+"""The file that a run was asked for by, where that is none of Hydra's (`flat`)."""
 
 
 def register_resolvers() -> None:
@@ -32,10 +41,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("bon_folder", dated_folder, replace=True)
 
 
-def refuse(message: str) -> int:
-    """One message on stderr; the exit code of a wrong configuration."""
-    print(f"bon_hydra: {message}", file=sys.stderr)
-    return 2
+register_resolvers()  # a launcher's other processes import this module, not `__main__`
 
 
 class Launch(Callback):
@@ -53,51 +59,76 @@ class Launch(Callback):
                 config.hydra.run.dir = str(claim_folder(Path(config.hydra.run.dir)))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Refuses the whole sweep when one of its points is wrong."""
+        """Refuses the whole sweep when one of its points is wrong, and freezes them all."""
         with _ending_badly():
-            checked = [(check(_without_hydra(point)), point) for point in _points(config)]
-            prepared = [_prepare(job, point.hydra) for job, point in checked]
+            grid.keep_files_as_they_are()
+            composed = grid.points(config)
+            prepared = [_prepared(point) for point in composed]
             if prepared and all(p.config.dry_run for p in prepared):
                 _print_plans(prepared)
                 raise SystemExit(0)
-            names = {p.config.experiment_name for p in prepared}
+            names = {p.config.experiment_name for p in prepared or [_prepared(config)]}
             with flag_override(config, ["readonly", "struct"], False):
                 config.experiment_name = names.pop() if len(names) == 1 else "mixed"
-                folder = str(claim_folder(Path(config.hydra.sweep.dir)))
-                config.hydra.sweep.dir = folder
-                # The jobs compose anew from the overrides, so what they must share goes there too.
-                fixed = [key for key in override_keys(config.hydra.overrides.task) if key not in _swept(config)]
-                config.hydra.overrides.hydra += [f"hydra.sweep.dir={_quoted(folder)}"]
-                if fixed:
-                    config.hydra.overrides.hydra += [
-                        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"
-                    ]
+            folder = claim_folder(Path(config.hydra.sweep.dir)).absolute()
+            holding.enter_context(at_work(folder))
+            grid.fix_folder(config, folder)
+            side_by_side = grid.side_by_side(config, len(prepared) if prepared else None)
+            places = [(point.hydra, str(point.hydra.sweep.subdir)) for point in grid.points(config)]
+            frozen = [(_point(*place), p.config) for place, p in zip(places, prepared, strict=True)]
+            sweeps.start_sweep(folder, config.experiment_name, config.hydra.overrides.task, frozen, side_by_side)
+            started.append(folder)
 
 
-def run_job(composed: DictConfig, hydra: Any) -> int:
-    """One job in the folder Hydra made for it: 0, or the exit code of how it ended.
+def run_job(composed: DictConfig, hydra: Any) -> Ended:
+    """One job in the folder Hydra made for it, and how it ended.
 
     Whatever goes wrong is said, logged and returned, never raised: in a sweep the other jobs go on.
     """
-    try:
-        from bon_hydra import experiment
+    folder = Path(hydra.runtime.output_dir)
+    if hydra.mode.name != "MULTIRUN":
+        point = sweeps.Point(0, folder.name, {}, list(hydra.overrides.task), config_file(hydra))
+        return ended(lambda: _run(_prepare(check(composed), hydra), folder, point, None))
+    log.info("job %s of a sweep: %s", hydra.job.num, hydra.job.override_dirname)
+    sweep = sweeps.read_sweep(folder.parent)
+    assert sweep is not None
+    point = _point(hydra, folder.name)
+    if point.number >= len(sweep.points):  # chosen as the sweep goes
+        sweeps.add_point(folder.parent, point)
+    return sweeps.run_in(folder, point.number, lambda: _run_composed(composed, hydra, folder, point, sweep))
 
-        prepared = _prepare(check(composed), hydra)
-        if hydra.mode.name == "MULTIRUN":
-            log.info("job %s of a sweep: %s", hydra.job.num, hydra.job.override_dirname)
-        origin = experiment.Origin(tuple(hydra.overrides.task), config_file(hydra))
-        return experiment.run(prepared, Path(hydra.runtime.output_dir), origin)
-    except ConfigError as error:
-        log.error("%s", error)
-        return refuse(str(error))
-    except Exception:  # whatever it is, the sweep's other jobs go on and this one's exit code tells of it
-        log.exception("the run went wrong")
-        traceback.print_exc()
-        return 1
+
+def _run_composed(composed: DictConfig, hydra: Any, folder: Path, point: sweeps.Point, sweep: sweeps.Sweep) -> Ended:
+    from bon_hydra.preflight import prepare
+
+    frozen = folder / "resolved.yaml"
+    if frozen.exists():
+        return _run(prepare(load_config(frozen)), folder, point, sweep)
+    return _run(_prepare(check(composed), hydra), folder, point, sweep)
+
+
+def _run(prepared: Any, folder: Path, point: sweeps.Point, sweep: sweeps.Sweep | None) -> Ended:
+    from bon_hydra import experiment
+
+    origin = experiment.Origin(tuple(point.overrides), point.config_file)
+    if sweep is not None:
+        origin = replace(origin, account=sweep.sweep_id, side_by_side=sweep.side_by_side)
+    ending = experiment.run(prepared, folder, origin)
+    return Ended(ending.exit_code, ending.status, ending.message, ending.value)
+
+
+def _point(hydra: Any, folder: str) -> sweeps.Point:
+    """What is known of a job when it is composed."""
+    fixed = hydra.job.config.override_dirname.exclude_keys
+    return sweeps.Point(
+        int(hydra.job.num), folder, grid.swept(hydra, fixed), list(hydra.overrides.task), config_file(hydra)
+    )
 
 
 def config_file(hydra: Any) -> str:
-    """The YAML file that a run is named after: the experiment's, else the primary one."""
+    """The YAML file that a run is named after: the one given to `flat`, else the experiment's, else the primary one."""
+    if given_config_file is not None:
+        return given_config_file
     choice = OmegaConf.select(hydra, "runtime.choices.experiment")
     name = f"experiment/{choice}" if choice else hydra.job.config_name
     for source in hydra.runtime.config_sources:
@@ -151,7 +182,7 @@ def _prepared(config: DictConfig) -> Any:
 
 def _prepare(config: Config, hydra: Any) -> Any:
     """Names a checked configuration and holds it against the world; the heavy imports start here."""
-    from bon_hydra.plan import make_plan
+    from bon_hydra.plan import refuse_unreachable
     from bon_hydra.preflight import is_own_server, prepare
 
     overrides = list(hydra.overrides.task)
@@ -167,11 +198,7 @@ def _prepare(config: Config, hydra: Any) -> Any:
         # An experiment's budget is for the model that its file names, at that model's prices.
         config.budget_usd = None
     prepared = prepare(config)
-    if prepared.unreachable and make_plan(prepared).calls:
-        raise ConfigError(
-            f"model.base_url: nobody answers at {config.model.base_url} ({prepared.unreachable}). "
-            "Is the server running?"
-        )
+    refuse_unreachable(prepared)
     return prepared
 
 
@@ -193,30 +220,3 @@ def _ending_badly() -> Iterator[None]:
             raise SystemExit(refuse(explain(error))) from None
         traceback.print_exc()
         raise SystemExit(1) from None
-
-
-def _parsed(config: DictConfig) -> list[Any]:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
-        list(config.hydra.overrides.task)
-    )
-
-
-def _swept(config: DictConfig) -> set[str]:
-    return {o.get_key_element().lstrip("+~") for o in _parsed(config) if o.is_sweep_override()}
-
-
-def _points(config: DictConfig) -> list[DictConfig]:
-    """Every point of the grid, composed. Another sweeper than the basic one chooses its points as it goes: none."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
-    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
-        return []
-    loader = GlobalHydra.instance().config_loader()
-    batches = BasicSweeper.split_arguments(_parsed(config), max_batch_size=None)
-    return [loader.load_sweep_config(config, list(point)) for batch in batches for point in batch]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -6,7 +6,7 @@ Built inside the running event loop. Does not know what is asked, or of whom.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiolimiter import AsyncLimiter
@@ -46,56 +46,3 @@ class Limits:
                             self._owed -= self._quantum
                             await self._tokens.acquire()
             yield
-
-
-class BudgetReached(Exception):
-    """The next request's worst case does not fit any more, and nothing is in flight that could make room."""
-
-
-class Budget:
-    """A hard cap on what is spent: every request's worst case is reserved before it is sent.
-
-    Args:
-        usd: the cap; None is no cap, and then nothing is reserved.
-    """
-
-    def __init__(self, usd: float | None) -> None:
-        self._usd = usd
-        self._spent = 0.0
-        self._reserved = 0.0
-        self._in_flight = 0
-        self._settled = asyncio.Condition()
-
-    @asynccontextmanager
-    async def reserved(self, worst_usd: float) -> AsyncIterator[Callable[[float | None], None]]:
-        """Room for one request; the function it gives takes the bill when it arrives.
-
-        A request whose bill never arrives counts as its reservation.
-
-        Raises:
-            BudgetReached: it doesn't fit, and waiting for others would not help.
-        """
-        if self._usd is None:
-            yield lambda _: None
-            return
-        async with self._settled:
-            while self._spent + self._reserved + worst_usd > self._usd:
-                if not self._in_flight:
-                    raise BudgetReached
-                await self._settled.wait()
-            self._reserved += worst_usd
-            self._in_flight += 1
-        bill = worst_usd
-
-        def billed(usd: float | None) -> None:
-            nonlocal bill
-            bill = worst_usd if usd is None else usd
-
-        try:
-            yield billed
-        finally:
-            async with self._settled:
-                self._reserved -= worst_usd
-                self._spent += bill
-                self._in_flight -= 1
-                self._settled.notify_all()

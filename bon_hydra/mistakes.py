@@ -12,7 +12,13 @@ from yaml import MarkedYAMLError
 
 from bon_hydra.checks import OPEN_MAPS, nearest, suggest_key
 
-WANTS = {"Float": "a number", "Integer": "a whole number", "Boolean": "true or false", "String": "a text"}
+WANTS = {
+    "Float": "a number",
+    "Integer": "a whole number",
+    "Boolean": "true or false",
+    "bool": "true or false",
+    "String": "a text",
+}
 
 
 def explain(error: BaseException) -> str:

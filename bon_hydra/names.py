@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -52,3 +54,19 @@ def parquet_path(config: Config, folder: Path) -> Path:
     for key, value in values.items():
         name = name.replace("{" + key + "}", safe(value))
     return folder / name
+
+
+def dataset_name(config: Config) -> str:
+    """What a run reads, as runs whose answers may be alike have it."""
+    return "/".join(filter(None, [config.dataset.path, config.dataset.name, str(config.dataset.data_files or "")]))
+
+
+def store_file(config: Config, folder: Path) -> Path:
+    """Where a run's candidate store is: `output.store`, or a private one in its folder."""
+    return Path(config.output.store) if config.output.store else folder / "store.sqlite"
+
+
+def shown_path(path: Path) -> str:
+    """A path as one would type it here, quoted for a shell."""
+    relative = os.path.relpath(path)
+    return shlex.quote(str(path) if relative.startswith("..") else relative)

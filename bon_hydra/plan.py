@@ -1,15 +1,42 @@
-"""What a run would ask, reuse and cost, found out without asking: `dry_run=true`."""
+"""What a run would ask, reuse and cost, found out without asking: `dry_run=true`, and the first lines of a run."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, variance
 
 from bon_hydra import prompts
+from bon_hydra.bodies import read_choice
+from bon_hydra.keys import candidate_keys, prompt_bytes
+from bon_hydra.names import dataset_name
 from bon_hydra.preflight import Prepared
-from bon_hydra.sampling import OVERHEAD_TOKENS, candidate_keys, prompt_bytes
-from bon_hydra.store import CandidateStore
+from bon_hydra.prices import Prices, cost_of
+from bon_hydra.sampling import OVERHEAD_TOKENS
+from bon_hydra.schema import ConfigError
+from bon_hydra.store import CandidateStore, Stored
+
+HISTORY = 200
+"""So many earlier answers of a model over a data set say enough of its next ones."""
+FEWEST = 10
+"""Fewer say nothing."""
+BYTES_A_TOKEN = 4
+"""Of a prompt, roughly, in the lower end of a range; the upper takes every byte for a token."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What so many calls are going to cost: a likely range of each figure, and what they cannot exceed."""
+
+    prompt_tokens: tuple[int, int]
+    completion_tokens: tuple[int, int | None]
+    cost_usd: tuple[float, float] | None
+    """None where a price is unknown, or an answer may be of any length."""
+    at_most_usd: float | None
+    earlier: int
+    """Answers that the range was learned from; 0 where it is what is possible."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +47,7 @@ class Plan:
     """Queries a split."""
     candidates: int
     reused: int
-    prompt_tokens_at_most: int
-    """Of the requests that are to be sent, as a budget reserves them: no token is shorter than a byte."""
-    completion_tokens_at_most: int | None
-    cost_usd_at_most: float | None
+    forecast: Forecast
 
     @property
     def calls(self) -> int:
@@ -36,12 +60,26 @@ def make_plan(prepared: Prepared) -> Plan:
     return asyncio.run(_plan(prepared))
 
 
+def refuse_unreachable(prepared: Prepared) -> None:
+    """A run whose server does not answer may live on its store alone, where that holds all it needs.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if prepared.unreachable and make_plan(prepared).calls:
+        raise ConfigError(
+            f"model.base_url: nobody answers at {prepared.config.model.base_url} ({prepared.unreachable}). "
+            "Is the server running?"
+        )
+
+
 async def _plan(prepared: Prepared) -> Plan:
     config = prepared.config
     path = Path(config.output.store) if config.output.store else None
     store = CandidateStore(path) if path and path.exists() else None
     splits = dict.fromkeys(prepared.source.splits, 0)
-    candidates = reused = prompt_tokens = 0
+    candidates = reused = sent_bytes = 0
+    history: Sequence[Stored] = ()
     try:
         for query in prepared.source:
             messages = prompts.render(query, config.prompt)
@@ -51,13 +89,63 @@ async def _plan(prepared: Prepared) -> Plan:
             if store:
                 there = await store.count(candidate_keys(config, prepared.identity, messages, query.tools))
             reused += there
-            prompt_tokens += (prompt_bytes(messages, query.tools) + OVERHEAD_TOKENS) * (config.num_candidates - there)
+            sent_bytes += prompt_bytes(messages, query.tools) * (config.num_candidates - there)
+        if store:
+            history = await earlier_answers(prepared, store)
     finally:
         if store:
             store.close()
-    completion = None if config.max_tokens is None else config.max_tokens * (candidates - reused)
-    cost = prepared.prices.cost(prompt_tokens, completion) if prepared.prices and completion is not None else None
-    return Plan(splits, candidates, reused, prompt_tokens, completion, cost)
+    return Plan(splits, candidates, reused, forecast(prepared, candidates - reused, sent_bytes, history))
+
+
+async def earlier_answers(prepared: Prepared, store: CandidateStore) -> list[Stored]:
+    """What the store has of this model over this data set."""
+    name = prepared.config.model.name or ""
+    return await store.history(prepared.identity, name, dataset_name(prepared.config), HISTORY)
+
+
+def forecast(prepared: Prepared, calls: int, sent_bytes: int, history: Sequence[Stored]) -> Forecast:
+    """The range for `calls` requests with `sent_bytes` of prompts in all.
+
+    From `history` it is the 95 % prediction interval of a sum of `calls` draws like those; without, it reaches from
+    answers of one token to answers of `max_tokens` each.
+    """
+    config, prices = prepared.config, prepared.prices
+    most_prompt = sent_bytes + OVERHEAD_TOKENS * calls
+    most_answer = None if config.max_tokens is None else config.max_tokens * calls
+    at_most = None if prices is None or most_answer is None else prices.cost(most_prompt, most_answer)
+    known = [
+        (response.prompt_tokens, response.completion_tokens, cost_of(response, prices))
+        for response in map(read_choice, history)
+        if response.prompt_tokens is not None and response.completion_tokens is not None
+    ]
+    if len(known) < FEWEST:
+        low, high = (sent_bytes // BYTES_A_TOKEN, most_prompt), (calls, most_answer)
+        return Forecast(low, high, _cost_range(prices, low, high), at_most, 0)
+    prompt, completion, cost = (_sum_of(calls, [one[i] for one in known]) for i in range(3))
+    assert prompt
+    assert completion
+    return Forecast(
+        (round(prompt[0]), round(prompt[1])), (round(completion[0]), round(completion[1])), cost, at_most, len(known)
+    )
+
+
+def _cost_range(
+    prices: Prices | None, prompt: tuple[int, int], completion: tuple[int, int | None]
+) -> tuple[float, float] | None:
+    if prices is None or completion[1] is None:
+        return None
+    return prices.cost(prompt[0], completion[0]), prices.cost(prompt[1], completion[1])
+
+
+def _sum_of(draws: int, seen: Sequence[float | None]) -> tuple[float, float] | None:
+    """Where the sum of so many further draws falls with 95 % (normal: it is a sum); None where one is unknown."""
+    values = [value for value in seen if value is not None]
+    if len(values) < len(seen):
+        return None
+    middle = draws * fmean(values)
+    half = 1.96 * (draws * variance(values) * (1 + draws / len(values))) ** 0.5
+    return max(0.0, middle - half), middle + half
 
 
 def as_text(plan: Plan, prepared: Prepared) -> str:
@@ -65,18 +153,43 @@ def as_text(plan: Plan, prepared: Prepared) -> str:
     config = prepared.config
     queries = sum(plan.splits.values())
     by_split = " + ".join(f"{count} {split}" for split, count in plan.splits.items())
-    completion = plan.completion_tokens_at_most
-    answers = "any number of" if completion is None else f"{completion:,}"
-    cost = plan.cost_usd_at_most
-    no_cost = "unbounded: max_tokens is null" if prepared.prices else "unknown: no prices for this model"
+    each, splits = next(iter(plan.splits.values())), len(plan.splits)
+    alike = splits > 1 and set(plan.splits.values()) == {each}
+    factors = f"{each} queries x {splits} splits" if alike else f"{queries} queries"
     return "\n".join(
         [
             f"experiment  {config.experiment_name}",
             f"asks        {config.model.name} at {config.model.base_url}",
             f"queries     {queries} ({by_split})",
-            f"calls       {queries} queries x N={config.num_candidates} = {plan.candidates} candidates; "
+            f"calls       {factors} x N={config.num_candidates} = {plan.candidates} candidates; "
             f"{plan.reused} are in the store, {plan.calls} to ask for",
-            f"tokens      at most {plan.prompt_tokens_at_most:,} prompt + {answers} completion",
-            "cost        " + (no_cost if cost is None else f"at most {cost:.2f} USD"),
+            *told(plan.forecast, prepared),
         ]
     )
+
+
+def told(forecast: Forecast, prepared: Prepared) -> list[str]:
+    """A forecast as lines: tokens, and cost."""
+    tokens = f"{_range(forecast.prompt_tokens)} prompt + {_range(forecast.completion_tokens)} completion"
+    learned = f"as {forecast.earlier} earlier answers of this model on this data set"
+    source = learned if forecast.earlier else "from answers of one token to all of max_tokens"
+    if forecast.cost_usd is not None:
+        low, high = forecast.cost_usd
+        cost = f"{_usd(low)} to {_usd(high)} USD; at most {_usd(forecast.at_most_usd or high)} USD"
+    elif prepared.prices is None:
+        cost = "unknown: no prices for this model (model.prices.input=… model.prices.output=…)"
+    else:
+        cost = "unbounded: max_tokens is null"
+    budget = prepared.config.budget_usd
+    return [
+        f"tokens      {tokens} ({source})",
+        f"cost        {cost}" + ("" if budget is None else f"; budget {budget:g} USD"),
+    ]
+
+
+def _range(ends: tuple[int, int | None]) -> str:
+    return f"{ends[0]:,} to {'any number' if ends[1] is None else f'{ends[1]:,}'}"
+
+
+def _usd(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 0.1 or amount == 0 else f"{amount:.2g}"

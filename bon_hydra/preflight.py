@@ -6,8 +6,10 @@ weights, files. What it returns is pinned: paths absolute, the data set's revisi
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import ipaddress
+import json
 import logging
 import os
 from dataclasses import dataclass, replace
@@ -19,12 +21,14 @@ from urllib.parse import urlsplit, urlunsplit
 from omegaconf import OmegaConf
 
 from bon_hydra import prompts
+from bon_hydra.keys import prompt_bytes
 from bon_hydra.names import parquet_path
 from bon_hydra.prices import Prices, prices_of
 from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
 from bon_hydra.records import Query
 from bon_hydra.sandbox.probe import probe
 from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig, SourcesConfig
+from bon_hydra.store import CandidateStore
 from bon_hydra.verifiers import SANDBOXED, UnknownVerifier, verifier_of
 
 log = logging.getLogger(__name__)
@@ -37,15 +41,19 @@ class Prepared:
     config: Config
     source: QuerySource
     identity: str
+    described: str | None
+    """What the server says of its model (JSON of its id, root and meta); None where it says nothing."""
     prices: Prices | None
     unreachable: str | None
     """Why the server does not answer, where it does not; the run then lives on its store alone."""
     sandbox_level: str
     """How code of the model's is confined, as a canary found; `none` where no code is to run."""
+    prompt_bytes: int
+    """Of a request, on average over the first query of each split."""
 
 
-def prepare(config: Config) -> Prepared:
-    """Pins the configuration and opens its data set.
+def prepare(config: Config, own_file: bool = False) -> Prepared:
+    """Pins the configuration and opens its data set. `own_file`: what is at `output.file` is this run's.
 
     Raises:
         ConfigError: whatever a user can mend before anything is spent.
@@ -53,14 +61,17 @@ def prepare(config: Config) -> Prepared:
     config = replace(config, output=_output(config), model=replace(config.model, gguf=_absolute(config.model.gguf)))
     _check_verifiers(config.dataset.verifier)
     asks_nothing = config.dry_run and config.model.name is not None  # then neither key nor server is needed
-    listed, unreachable = ((), None) if asks_nothing else _served(_frozen(config.model))
+    listed, unreachable = ({}, None) if asks_nothing else _served(_frozen(config.model))
     if unreachable and config.model.name is None:
         raise ConfigError(
             f"model.base_url: nobody answers at {config.model.base_url} ({unreachable}), so the model's name "
             "cannot be had there either. Is the server running?"
         )
-    config.model.name = config.model.name or _only_model(listed, config.model)
-    _check_file(config)
+    config.model.name = config.model.name or _only_model(tuple(listed), config.model)
+    identity, described = _identity(config.model), listed.get(config.model.name)
+    _check_store(config, identity, described)
+    if not own_file:
+        _check_file(config)
     prices = prices_of(config.model)
     if config.budget_usd is not None and prices is None:
         raise ConfigError(
@@ -81,11 +92,10 @@ def prepare(config: Config) -> Prepared:
     )
     config.splits = None
     firsts = _firsts(source)
-    for first in firsts:
-        prompts.render(first, config.prompt)
+    sizes = [prompt_bytes(prompts.render(first, config.prompt), first.tools) for first in firsts]
     sandbox = config.runner.sandbox
     level = probe(sandbox.level, sandbox.allow_unsafe) if any(q.verifier in SANDBOXED for q in firsts) else "none"
-    return Prepared(config, source, _identity(config.model), prices, unreachable, level)
+    return Prepared(config, source, identity, described, prices, unreachable, level, sum(sizes) // len(sizes))
 
 
 def _firsts(source: QuerySource) -> list[Query]:
@@ -116,8 +126,8 @@ def _opened(dataset: str, splits: tuple[str, ...] | None, max_queries: int | Non
 
 
 @lru_cache(maxsize=16)
-def _served(model: str) -> tuple[tuple[str, ...], str | None]:
-    """The models a server lists, and why it does not answer where it does not."""
+def _served(model: str) -> tuple[dict[str, str], str | None]:
+    """The models a server lists with what it says of each, and why it does not answer where it does not."""
     from bon_hydra.client import api_key, served_models
 
     config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ModelConfig), OmegaConf.create(model)))
@@ -129,12 +139,32 @@ def _served(model: str) -> tuple[tuple[str, ...], str | None]:
             )
         if config.gguf is not None and not Path(config.gguf).is_file():
             raise ConfigError(f"model.gguf: there is no file {config.gguf}")
-        return (), None
+        return {}, None
     api_key(config)
     try:
-        return tuple(entry["id"] for entry in served_models(config)), None
+        return {entry["id"]: _description(entry) for entry in served_models(config)}, None
     except ConnectionError as error:
-        return (), str(error)
+        return {}, str(error)
+
+
+def _description(entry: dict[str, Any]) -> str:
+    """What tells a model from another under the same name; not times, which change with each start of a server."""
+    return json.dumps({name: entry[name] for name in ("id", "root", "meta") if name in entry}, sort_keys=True)
+
+
+def _check_store(config: Config, identity: str, described: str | None) -> None:
+    """The store can be opened, and its answers are of the model that is served today."""
+    path = Path(config.output.store) if config.output.store else None
+    if path is None or not path.exists():
+        return
+    with CandidateStore(path) as store:
+        before = asyncio.run(store.described(identity, config.model.name or ""))
+    if described and before and described != before:
+        raise ConfigError(
+            f"model.identity: {config.model.base_url} serves another {config.model.name} than the one whose answers "
+            f"are in {path} (then: {before}; now: {described}), and the two must not be mixed. For the one of now set "
+            "model.identity=NAME, any name that the store does not know."
+        )
 
 
 def _only_model(listed: tuple[str, ...], model: ModelConfig) -> str:
@@ -154,6 +184,7 @@ def _identity(model: ModelConfig) -> str:
         return identity(Path(model.gguf)) if model.gguf else f"sha256:{SHA256}"
     parts = urlsplit(model.base_url)
     host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
     return str(urlunsplit((parts.scheme.lower(), host + port, parts.path.rstrip("/"), parts.query, "")))
 

@@ -130,3 +130,6 @@ METADATA = (
     "schema_version",
 )
 """The names in a run file's metadata, in the order tables show them."""
+
+SCHEMA_VERSION = 1
+"""Of run files: raised when a column or a metadata key changes its meaning; readers refuse files of a newer one."""

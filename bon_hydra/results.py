@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -21,10 +22,7 @@ from typing import IO, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bon_hydra.records import SCORED, Candidate, Judged, Response, Verdict
-
-SCHEMA_VERSION = 1
-"""Raised when a column or a metadata key changes its meaning; readers refuse files of a newer one."""
+from bon_hydra.records import SCHEMA_VERSION, SCORED, Candidate, Judged, Response, Verdict
 
 SCHEMA = pa.schema(
     [
@@ -94,30 +92,51 @@ class RunFields:
 
 @dataclass
 class Tally:
-    """What has been put so far, for a progress display; reused candidates cost nothing here."""
+    """What has been put so far; reused candidates cost nothing here."""
 
     queries: int = 0
     candidates: int = 0
     scored: int = 0
     verified: int = 0
     reused: int = 0
+    reused_from: datetime | None = None
+    reused_to: datetime | None = None
+    """When the first and the last of the reused ones were drawn."""
+    bought: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_usd: float | None = None
-    """None as long as no candidate had a known price."""
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    known_usd: float = 0.0
+    unknown_costs: int = 0
+    """Bought candidates whose price or usage nobody knows."""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What the bought ones have cost; None where it is not known of all."""
+        return None if self.unknown_costs else self.known_usd
 
     def add(self, candidate: Candidate, verdict: str) -> None:
         """Count one candidate with its verdict."""
         self.candidates += 1
         self.scored += verdict in SCORED
         self.verified += verdict == "pass"
-        self.reused += candidate.reused
-        if candidate.reused or candidate.response is None:
+        response = candidate.response
+        if response is None:
             return
-        self.prompt_tokens += candidate.response.prompt_tokens or 0
-        self.completion_tokens += candidate.response.completion_tokens or 0
-        if candidate.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0.0) + candidate.cost_usd
+        if candidate.reused:
+            self.reused += 1
+            if at := response.created_at:
+                self.reused_from = min(self.reused_from or at, at)
+                self.reused_to = max(self.reused_to or at, at)
+            return
+        self.bought += 1
+        self.prompt_tokens += response.prompt_tokens or 0
+        self.completion_tokens += response.completion_tokens or 0
+        self.cached_tokens += response.cached_tokens or 0
+        self.reasoning_tokens += response.reasoning_tokens or 0
+        self.known_usd += candidate.cost_usd or 0.0
+        self.unknown_costs += candidate.cost_usd is None
 
 
 def settled(candidate: Candidate, verdict: Verdict) -> Verdict:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bon_hydra.records import SCHEMA_VERSION
 from bon_hydra.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,38 @@ def find_runs(specs: Sequence[str]) -> list[Path]:
         for path in _runs_of(spec):
             found.setdefault(os.path.realpath(path), path)
     return list(found.values())
+
+
+def sweep_folder(spec: str) -> Path | None:
+    """The folder of the sweep that `spec` names, None where it names none."""
+    path = Path(spec).expanduser()
+    return Path(os.path.realpath(path)) if (path / "sweep.json").is_file() else None
+
+
+def run_folder(spec: str) -> Path:
+    """The folder of the one run that `spec` stands for: the folder itself, or a parquet file in it.
+
+    Raises ConfigError where there is none, or more than one.
+    """
+    path = Path(spec).expanduser()
+    matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207
+    folders = {os.path.realpath(match if match.is_dir() else match.parent): match for match in matches}
+    runs = [Path(folder) for folder in folders if (Path(folder) / "resolved.yaml").is_file()]
+    if len(runs) == 1:
+        return runs[0]
+    if runs:
+        raise ConfigError(f"{spec}: {len(runs)} runs, wanted one: {runs[0]}, {runs[1]}, …")
+    raise ConfigError(
+        f"{spec}: no run folder (one holds a resolved.yaml), wanted one such as outputs/2026-11-23/14-05-33_name"
+    )
+
+
+def find_run(spec: str) -> Path:
+    """The one parquet file that `spec` stands for. Raises ConfigError where it is none, or several."""
+    paths = find_runs([spec])
+    if len(paths) > 1:
+        raise ConfigError(f"{spec}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
+    return paths[0]
 
 
 def _runs_of(spec: str) -> list[Path]:
@@ -95,8 +128,6 @@ def open_run(path: Path) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from bon_hydra.results import SCHEMA_VERSION
-
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
@@ -143,6 +174,25 @@ def read_metadata(path: Path) -> dict[str, str]:
         return _texts(file.metadata.metadata)
 
 
+def read_footer(path: Path) -> dict[str, str]:
+    """The same without a look at the columns or the version, for lists of many files, whatever they are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return _texts(pq.read_metadata(path).metadata)
+    except PermissionError:
+        raise ConfigError(f"{path}: may not be read by this user") from None
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns that the file has."""
+    with open_run(path) as file:
+        return list(file.schema_arrow.names)
+
+
 def count_rows(path: Path) -> int:
     """How many candidates the file has, from its footer alone."""
     with open_run(path) as file:
@@ -155,10 +205,10 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         return file.read(columns=_present(file, columns))
 
 
-def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The same, some ten thousand rows at a time, so that a file of any size can be read."""
+def read_batches(path: Path, columns: Sequence[str], few: bool = False) -> Iterator[pa.RecordBatch]:
+    """The same, some ten thousand rows at a time, so that a file of any size can be read; `few` for long texts."""
     with _opened(path) as file:
-        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=_present(file, columns))
+        yield from file.iter_batches(FEW_ROWS if few else BATCH_ROWS, columns=_present(file, columns))
 
 
 def read_rows(path: Path, columns: Sequence[str], positions: Sequence[int]) -> Iterator[dict[str, Any]]:

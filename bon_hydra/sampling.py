@@ -1,40 +1,40 @@
 """N candidates of a query: what is in the store, and requests for the rest.
 
-A candidate's key says what determines it and nothing else, not N and not the run, so that a rerun, a
-larger N and a sweep are the same draws met again.
+A candidate's key says what determines it and nothing else, not N and not the run (`keys`), so that a rerun, a
+larger N and a sweep are the same draws met again. What somebody else is drawing already is waited for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
-import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
-
-from bon_hydra.client import ChatClient, RequestFailed, read_choice
-from bon_hydra.limits import Budget, BudgetReached, Limits
+from bon_hydra.bodies import read_choice
+from bon_hydra.budget import Budget, BudgetReached, Reserved
+from bon_hydra.client import ChatClient
+from bon_hydra.complaints import refuses_name
+from bon_hydra.failures import EARLY, EarlyRefusals, RequestFailed
+from bon_hydra.keys import SENT, candidate_keys, prompt_bytes, seeds
+from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices, cost_of
 from bon_hydra.records import Candidate, Message, Query, Response
+from bon_hydra.retries import retrying
 from bon_hydra.schema import Config, ConfigError
-from bon_hydra.store import CandidateStore, Stored
+from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.tool_names import refused_for_names, with_allowed_names
 
 log = logging.getLogger(__name__)
 
-KEY_VERSION = 1
 OVERHEAD_TOKENS = 200
 """What a chat template adds to a prompt, at the most."""
-LONGEST_WAIT_S = 3600.0
-"""A server that asks for more patience than this is asked again all the same."""
-BACKOFF = wait_random_exponential(multiplier=0.5, max=60)
-SENT = ("temperature", "top_p", "reasoning_effort", "stop")
-"""Sampling keys that go out under their own names; null is not sent."""
+OTHERS_S = (0.05, 1.0)
+"""How often to look for what others are drawing: at first, and after a while."""
+COMMIT_TRIES = 10
+"""How often, a second apart, an answer that has arrived is offered to a store that cannot take it (a full disk)."""
 
 
 class Halt:
@@ -44,12 +44,27 @@ class Halt:
         self.event = asyncio.Event()
         self.status = ""
         self.message = ""
+        self.results: OSError | StoreFailed | None = None
+        """What makes it pointless to write results: the store cannot be read, or the file not be written."""
+
+    def for_good(self, error: OSError | StoreFailed) -> None:
+        """Sets it where not even what is there can be written."""
+        self.results = self.results or error
+        self.now("failed", str(error))
 
     def now(self, status: str, message: str) -> None:
         """Sets it; the first reason stays."""
         if not self.event.is_set():
             self.status, self.message = status, message
             self.event.set()
+            log.warning("stopping, %s: %s", status, message)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleeps, but no longer than until the run halts."""
+        try:
+            await asyncio.wait_for(self.event.wait(), seconds)
+        except TimeoutError:
+            return
 
 
 class NotAsked(Exception):
@@ -57,60 +72,28 @@ class NotAsked(Exception):
 
 
 @dataclass
-class Tally:
-    """What this sitting asked and paid."""
+class Asked:
+    """What this sitting asked."""
 
-    requests: int = 0
     failed_attempts: int = 0
     missing: int = 0
     """Candidates given up after all retries: another sitting may get them."""
-    refused: int = 0
-    """Candidates that can't be had at all."""
-    reused: int = 0
-    bought: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost_usd: float = 0.0
-    cost_known: bool = True
-
-    def pay(self, response: Response, cost: float | None) -> None:
-        """Adds what one candidate that this sitting bought has cost."""
-        self.bought += 1
-        self.prompt_tokens += response.prompt_tokens or 0
-        self.completion_tokens += response.completion_tokens or 0
-        self.cached_tokens += response.cached_tokens or 0
-        self.reasoning_tokens += response.reasoning_tokens or 0
-        self.cost_usd += cost or 0.0
-        self.cost_known = self.cost_known and cost is not None
-
-    def cost(self) -> float | None:
-        """USD, None where a price or a usage was unknown."""
-        return self.cost_usd if self.cost_known else None
-
-    def totals(self) -> dict[str, Any]:
-        """For the metadata `totals`."""
-        figures = {name: value for name, value in asdict(self).items() if name != "cost_known"}
-        return figures | {"cost_usd": self.cost()}
+    refused: Counter[str] = field(default_factory=Counter)
+    """Candidates that can't be had at all, by reason: `context_length`, `content_filter`, `too_large`, `other`."""
+    met: int = 0
+    """Candidates that an earlier sitting of this run had bought."""
 
 
-def hash30(seed: int, query_id: str) -> int:
-    """30 bits, so that adding a candidate's index stays an int32."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{query_id}".encode()).digest()[:4], "big") >> 2
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """What the requests of one query have in common."""
 
-
-def candidate_keys(
-    config: Config, identity: str, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
-) -> list[bytes]:
-    """The store's keys of candidates 0 … N-1, 16 bytes each."""
-    sampling = {name: getattr(config, name) for name in (*SENT, "max_tokens", "seed")}
-    # A map's keys are texts on the wire, and sorting them needs that here too (`logit_bias: {50256: -100}`).
-    extra_body = json.loads(json.dumps(config.model.extra_body, default=str))
-    determines = [KEY_VERSION, identity, config.model.name, messages, tools, sampling, extra_body]
-    text = json.dumps(determines, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    base = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return [hashlib.sha256(base + index.to_bytes(4, "big")).digest()[:16] for index in range(config.num_candidates)]
+    query_id: str
+    keys: Sequence[bytes]
+    seeds: Sequence[int | None]
+    body: dict[str, Any]
+    prompt_tokens: int
+    """At the most."""
 
 
 class Sampler:
@@ -140,29 +123,32 @@ class Sampler:
         self._asking: set[asyncio.Task[Candidate | None]] = set()
         self._given_up = False
         self._rename_tools = False
-        self.tally = Tally()
+        self._refused_fields: set[str] = set()
+        self._early = EarlyRefusals()
+        self._overhead_tokens = OVERHEAD_TOKENS
+        self._longest = config.max_tokens or 0
+        self.asked = Asked()
 
     async def draw(self, query: Query, messages: Sequence[Message]) -> list[Candidate]:
         """The query's candidates in order of index; shorter than N only when the run is halting."""
         keys = candidate_keys(self._config, self._identity, messages, query.tools)
-        stored = await self._store.get(keys)
-        seeds, body = self._seeds(query), self._body(query, messages)
-        tokens = prompt_bytes(messages, query.tools) + (self._config.max_tokens or 0)
-        candidates: list[Candidate | None] = [
-            None if found is None else self._known(index, keys[index], found) for index, found in enumerate(stored)
-        ]
-        async with asyncio.TaskGroup() as group:
-            # Tasks start in the order they are made, so requests go out in order of candidate index.
-            tasks = {
-                index: group.create_task(self._ask(index, keys[index], body, seeds[index], tokens))
-                for index, found in enumerate(stored)
-                if found is None and not self._halt.event.is_set()
-            }
-            self._asking.update(tasks.values())
-        self._asking.difference_update(tasks.values())
-        for index, task in tasks.items():
-            candidates[index] = task.result()
-        return [candidate for candidate in candidates if candidate is not None]
+        candidates: dict[int, Candidate] = {}
+        size = prompt_bytes(messages, query.tools)
+        for index, stored in enumerate(await self._store.get(keys)):
+            if stored is not None:
+                candidates[index] = known = self._known(index, keys[index], stored)
+                self.asked.met += stored.run_id == self._run_id
+                self._early.answered()
+                if known.response is not None:
+                    self._learn(size, known.response)
+        if len(candidates) < len(keys):
+            sent_seeds, body = seeds(self._config, query.query_id), self._body(query, messages)
+            draw = _Draw(query.query_id, keys, sent_seeds, body, size)
+            try:
+                await self._draw_rest(draw, candidates)
+            except StoreFailed as error:  # it cannot be written: what is there may be read still
+                self._halt.now("failed", str(error))
+        return [candidates[index] for index in sorted(candidates)]
 
     def give_up(self) -> None:
         """Lets go of every request in flight, when the run has halted and cannot wait longer."""
@@ -170,149 +156,170 @@ class Sampler:
         for task in self._asking:
             task.cancel()
 
-    async def _ask(
-        self, index: int, key: bytes, body: dict[str, Any], sent: int | None, tokens: int
-    ) -> Candidate | None:
+    async def _draw_rest(self, draw: _Draw, candidates: dict[int, Candidate]) -> None:
+        """Asks for what nobody else is drawing, then waits for what others are; adds to `candidates`."""
+        left = [index for index in range(len(draw.keys)) if index not in candidates]
+        pause, longest = OTHERS_S
+        while left and not self._halt.event.is_set():
+            claimed = await self._store.claim([draw.keys[index] for index in left])
+            found = dict(zip(left, claimed, strict=True))
+            async with asyncio.TaskGroup() as group:
+                # Tasks start in the order they are made, so requests go out in order of candidate index.
+                tasks = {index: group.create_task(self._ask(index, draw)) for index in left if found[index] is True}
+                self._asking.update(tasks.values())
+            self._asking.difference_update(tasks.values())
+            for index, stored in found.items():
+                candidate = tasks[index].result() if index in tasks else None
+                if isinstance(stored, Stored):
+                    candidate = self._known(index, draw.keys[index], stored)
+                if candidate is not None:
+                    candidates[index] = candidate
+            await self._store.release([draw.keys[index] for index in tasks if _not_had(candidates.get(index))])
+            left = [index for index in left if found[index] is False]
+            if left:
+                await self._halt.sleep(pause)
+                pause = min(longest, 2 * pause)
+
+    async def _ask(self, index: int, draw: _Draw) -> Candidate | None:
         """Asks until there is an answer, commits it, and only then returns; None when the run is halting."""
         attempts = 0
+        where = f"query {draw.query_id} candidate {index}"
 
         async def once() -> Stored:
             nonlocal attempts
-            async with self._limits.slot(tokens), self._budget.reserved(self._worst_usd(tokens)) as billed:
+            tokens, worst_usd = draw.prompt_tokens + self._longest, self._worst_usd(draw)
+            async with self._limits.slot(tokens), self._budget.reserved(worst_usd) as room:
                 client = None if self._halt.event.is_set() else await self._open_client()
                 if client is None or self._halt.event.is_set():
-                    billed(0.0)
+                    room.bill_usd = 0.0
                     raise NotAsked
                 attempts += 1
-                self.tally.requests += 1
-                field = self._max_tokens_field
+                sent_field = self._max_tokens_field
                 try:
-                    request = with_allowed_names(body) if self._rename_tools else body
-                    reply = await client.complete({**request, **self._sent(sent)})
+                    request = with_allowed_names(draw.body) if self._rename_tools else draw.body
+                    reply = await client.complete({**request, **self._sent(draw.seeds[index])})
                 except RequestFailed as error:
-                    self.tally.failed_attempts += 1
-                    if error.status is not None or error.kind == "refused":
-                        billed(0.0)  # what the server refused is not billed; silence may be
-                    raise self._explained(error, field, body) from error
+                    self.asked.failed_attempts += 1
+                    await self._store.failed(self._run_id)
+                    if not error.perhaps_billed:
+                        room.bill_usd = 0.0
+                    raise self._explained(error, sent_field, draw.body) from error
+                self._early.answered()
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
                 new = Stored(
-                    reply.body, 0, sent, self._run_id, reply.created_at, reply.latency_s, attempts, reply.request_id
+                    reply.body,
+                    0,
+                    draw.seeds[index],
+                    self._run_id,
+                    reply.created_at,
+                    reply.latency_s,
+                    attempts,
+                    reply.request_id,
                 )
-                arrived = read_choice(new)
-                cost = cost_of(arrived, self._prices)
-                billed(cost)
-                self.tally.pay(arrived, cost)
-                return (await self._store.put([key], new, self._identity, self._model))[0]
+                return await self._commit(draw, index, new, room)
+
+        def tell(attempt: int, seconds: float, error: BaseException | None) -> None:
+            log.info("%s: attempt %d failed, next in %.1f s: %s", where, attempt, seconds, error)
 
         try:
-            kept = await self._retrying(index, once)
+            kept = await retrying(once, self._config.model.max_retries, self._halt.sleep, tell)
         except NotAsked:
             return None
         except BudgetReached:
             self._halt.now("budget_reached", "the budget is spent: the next request's worst case does not fit any more")
             return None
-        except ConfigError as error:  # the embedded model can't be had
+        except (ConfigError, StoreFailed) as error:  # the embedded model can't be had; the disk is full
             self._halt.now("failed", str(error))
             return None
         except asyncio.CancelledError:
             if self._given_up:
+                log.warning("%s: given up in flight", where)
                 return None
             raise
         except RequestFailed as error:
             if error.kind == "stop":
                 self._halt.now("failed", str(error))
                 return None
-            log.warning("candidate %d was given up after %d attempts: %s", index, attempts, error)
-            self.tally.missing += error.kind != "refused"
-            self.tally.refused += error.kind == "refused"
-            return Candidate(index, key.hex(), None, str(error), attempts, final=error.kind == "refused")
-        return self._known(index, key, kept)  # where another run stored its answer first, both files hold that one
+            if self._early.refused(draw.query_id, error.status):
+                told = f"the first {EARLY} queries were all refused, so every other would be too. The last: {error}"
+                self._halt.now("failed", told)
+            log.warning("%s: given up after %d attempts: %s", where, attempts, error)
+            final = error.kind == "refused"
+            self.asked.missing += not final
+            if final:
+                self.asked.refused[error.refusal] += 1
+            return Candidate(index, draw.keys[index].hex(), None, str(error), attempts, final=final)
+        return self._known(index, draw.keys[index], kept)  # where another run was first, both files hold its answer
 
-    async def _retrying(self, index: int, once: Callable[[], Awaitable[Stored]]) -> Stored:
-        """`once` until it succeeds, fails for good, or the retries are used up; sleeps outside the slot."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(lambda e: isinstance(e, RequestFailed) and e.kind == "retry"),
-            stop=stop_after_attempt(self._config.model.max_retries + 1),
-            wait=_pause,
-            sleep=self._sleep,
-            before_sleep=lambda state: log.info(
-                "candidate %d: attempt %d failed, next in %.1f s: %s", index, *_told(state)
-            ),
-            reraise=True,
-        ):
-            with attempt:
-                return await once()
-        raise AssertionError("tenacity returns or raises")
+    async def _commit(self, draw: _Draw, index: int, new: Stored, room: Reserved) -> Stored:
+        """Keeps an answer with its bill; a store without room for it halts the run and is tried again for a while."""
+        arrived = read_choice(new)
+        self._learn(draw.prompt_tokens, arrived)
+        room.bill_usd = cost_of(arrived, self._prices)
+        payment = room.payment() if self._prices is not None else None
+        for left in reversed(range(COMMIT_TRIES)):
+            try:
+                return (await self._store.put([draw.keys[index]], new, self._identity, self._model, payment))[0]
+            except StoreFailed as error:
+                self._halt.now("failed", str(error))
+                if not left:
+                    log.error("query %s candidate %d: its answer is lost: %s", draw.query_id, index, error)
+                    raise
+                await asyncio.sleep(1.0)
+        raise AssertionError("the last try returns or raises")
 
-    async def _sleep(self, seconds: float) -> None:
-        """Sleeps, but no longer than until the run halts."""
-        try:
-            await asyncio.wait_for(self._halt.event.wait(), seconds)
-        except TimeoutError:
-            return
+    def _learn(self, prompt_tokens: int, arrived: Response) -> None:
+        """A server that bills more than the bound has a larger overhead than thought: later reservations hold it.
+
+        Also those of a later sitting, from the answers it meets; else one at the end of its budget would exceed it.
+        """
+        if arrived.prompt_tokens is not None:
+            self._overhead_tokens = max(self._overhead_tokens, arrived.prompt_tokens - prompt_tokens)
+        if arrived.completion_tokens is not None and self._config.max_tokens is not None:
+            self._longest = max(self._longest, arrived.completion_tokens)
 
     def _sent(self, seed: int | None) -> dict[str, Any]:
         limits = {self._max_tokens_field: self._config.max_tokens, "seed": seed}
         return {name: value for name, value in limits.items() if value is not None}
 
-    def _explained(self, error: RequestFailed, field: str, body: dict[str, Any]) -> RequestFailed:
-        """A 400 that names one of our own parameters concerns every request, not this one alone.
+    def _explained(self, error: RequestFailed, sent_field: str, body: dict[str, Any]) -> RequestFailed:
+        """What the server refuses under one name it may take under another: of a tool, of max_tokens.
 
-        `field` is the one that carried max_tokens when this request was sent: others may have renamed it since.
+        `sent_field` is the one that carried max_tokens when this request was sent: others may have renamed it since.
         """
-        if error.status != 400:
+        if error.status not in (400, 422):
             return error
         message = str(error)
         if refused_for_names(message) and with_allowed_names(body) is not body:
             log.info("the server refuses names of tools; sending names it takes from now on")
             self._rename_tools = True
-            return RequestFailed("retry", message, error.status)
-        other = "max_tokens" if field == "max_completion_tokens" else "max_completion_tokens"
-        if (
-            self._config.model.max_tokens_field == "auto"
-            and re.search(rf"\b{other}\b", message)
-            and "nsupported" in message
-        ):
-            log.info("the server wants %s; sending that from now on", other)
-            self._max_tokens_field = other
-            return RequestFailed("retry", message, error.status, retry_after_s=0.0)
-        named = re.search(
-            r"['\"`](temperature|top_p|seed|reasoning_effort|stop|tools|max_tokens|max_completion_tokens)['\"`]",
-            message,
-        )
-        if named and "nsupported" in message:
-            key = {"max_completion_tokens": "max_tokens"}.get(named[1], named[1])
-            hint = "model.send_seed=false" if key == "seed" else f"{key}=null (not sent), or another value"
-            return RequestFailed("stop", f"{message} The server refuses what {key} sends; try {hint}.", error.status)
+            return RequestFailed("retry", message, error.status, headers=error.headers)
+        if error.parameter == sent_field and self._config.model.max_tokens_field == "auto" and refuses_name(message):
+            other = "max_tokens" if sent_field == "max_completion_tokens" else "max_completion_tokens"
+            self._refused_fields.add(sent_field)
+            if other not in self._refused_fields:
+                log.info("the server wants %s; sending that from now on", other)
+                self._max_tokens_field = other
+                return RequestFailed("retry", message, error.status, retry_after_s=0.0, headers=error.headers)
         return error
 
-    def _worst_usd(self, tokens: int) -> float:
+    def _worst_usd(self, draw: _Draw) -> float:
         if self._prices is None:
             return 0.0
-        longest = self._config.max_tokens or 0
-        return self._prices.cost(tokens - longest + OVERHEAD_TOKENS, longest)
+        prompt = draw.prompt_tokens + self._overhead_tokens
+        # Nobody knows beforehand how much of it comes from the cache, which need not be the cheaper.
+        return max(self._prices.cost(prompt, self._longest, cached) for cached in (0, prompt))
 
     def _known(self, index: int, key: bytes, stored: Stored) -> Candidate:
-        reused = stored.run_id != self._run_id
-        self.tally.reused += reused
-        return self._candidate(index, key, stored, reused)
-
-    def _candidate(self, index: int, key: bytes, stored: Stored, reused: bool) -> Candidate:
         response = read_choice(stored)
         return Candidate(
             index,
             key.hex(),
             response,
             attempts=stored.attempts,
-            reused=reused,
+            reused=stored.run_id != self._run_id,
             cost_usd=cost_of(response, self._prices),
         )
-
-    def _seeds(self, query: Query) -> list[int | None]:
-        if self._config.seed is None or not self._config.model.send_seed:
-            return [None] * self._config.num_candidates
-        first = hash30(self._config.seed, query.query_id)
-        return [first + index for index in range(self._config.num_candidates)]
 
     def _body(self, query: Query, messages: Sequence[Message]) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self._config.model.name, "messages": list(messages)}
@@ -322,19 +329,5 @@ class Sampler:
         return {**body, **self._config.model.extra_body}
 
 
-def prompt_bytes(messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> int:
-    """Bytes of what is sent, a bound on its tokens: no token is shorter than a byte."""
-    return len(json.dumps([messages, tools], ensure_ascii=False).encode("utf-8", "surrogatepass"))
-
-
-def _pause(state: RetryCallState) -> float:
-    """Seconds until the next attempt: jittered exponential backoff, and never before the server's Retry-After."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_s if isinstance(error, RequestFailed) else None
-    if asked == 0:
-        return 0.0
-    return min(LONGEST_WAIT_S, asked or 0.0) + min(60.0, BACKOFF(state))
-
-
-def _told(state: RetryCallState) -> tuple[int, float, BaseException | None]:
-    return state.attempt_number, state.upcoming_sleep, state.outcome.exception() if state.outcome else None
+def _not_had(candidate: Candidate | None) -> bool:
+    return candidate is None or candidate.response is None

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from bon_hydra.schema import Config
+from bon_hydra.checks import check
+from bon_hydra.schema import Config, ConfigError
 
 HEADER = """\
 # The whole configuration of one run, resolved. Again, from the folder it lies in:
@@ -25,6 +31,56 @@ def resolved_yaml(config: Config, name: str = "resolved") -> str:
     content = _literal(dataclasses.asdict(config))
     text = yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
     return HEADER.format(name=name) + str(text)
+
+
+def load_config(path: Path) -> Config:
+    """The configuration of a `resolved.yaml`, checked. It is data: nothing in it is looked up or run.
+
+    Raises:
+        ConfigError: the file is not there, no YAML, or no configuration of a run.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    return config_from(text, str(path))
+
+
+def config_from(text: str, where: str) -> Config:
+    """The same from the text; `where` names it in errors."""
+    try:
+        content = OmegaConf.create(text)
+    except (YAMLError, OmegaConfBaseException, UnicodeError) as error:
+        raise ConfigError(f"{where}: is no YAML of a run ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, DictConfig):
+        raise ConfigError(f"{where}: is no configuration of a run")
+    content.pop("defaults", None)
+    if interpolation := _interpolation(content, ""):
+        raise ConfigError(f"{where}: {interpolation} holds an interpolation, which a saved configuration never does")
+    return check(content)
+
+
+def _interpolation(node: Any, key: str) -> str | None:
+    """The first key whose value would be looked up elsewhere, in the environment for one."""
+    if not isinstance(node, DictConfig | ListConfig):
+        return None
+    for name in node if isinstance(node, DictConfig) else range(len(node)):
+        place = f"{key}.{name!s}" if key else str(name)
+        if OmegaConf.is_interpolation(node, name):  # type: ignore[arg-type]  # any key that a map may have
+            return place
+        if found := _interpolation(node._get_node(name), place):  # type: ignore[arg-type]
+            return found
+    return None
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, and durably: a run that was killed must find it."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc, unused-ignore]

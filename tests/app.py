@@ -30,10 +30,10 @@ def run(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> su
     )
 
 
-def start(cwd: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+def start(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> subprocess.Popen[str]:
     """The same, running; in a session of its own, so that a signal meets it alone."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bon_hydra", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=cwd,
         env=environment(**env),
         stdout=subprocess.PIPE,

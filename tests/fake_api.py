@@ -252,7 +252,7 @@ class FakeApi:
         raw = fault if isinstance(fault, Raw) else self._error(fault) or _refusal(request.body, reasoning_model)
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "openai-version": "2020-10-01"}
         if raw:
-            return web.Response(status=raw.status, body=raw.body, headers=raw.headers | headers)
+            return web.Response(status=raw.status, body=raw.body, headers=headers | raw.headers)
         headers["Content-Type"] = "application/json"
         completion = self._completion(request, empty=fault == "empty_choices")
         body = json.dumps(completion, ensure_ascii=False).encode()
@@ -260,14 +260,13 @@ class FakeApi:
             body = b"<html><body>upstream sent something odd</body></html>"
         elif fault == "truncated_body":
             body = body[: len(body) // 2]
-        sent = None
-        if fault in ("dropped_mid_body", "slow_body"):
-            sent = await _in_pieces(http, body, headers, drop=fault == "dropped_mid_body")
-        if fault in (None, "slow_body"):
+        if fault in (None, "slow_body"):  # counted before the client can see its end
             request.answered = True
             self.choices += len(completion["choices"])
             self.prompts[request.prompt] += len(completion["choices"])
-        return web.Response(body=body, headers=headers) if sent is None else sent
+        if fault in ("dropped_mid_body", "slow_body"):
+            return await _in_pieces(http, body, headers, drop=fault == "dropped_mid_body")
+        return web.Response(body=body, headers=headers)
 
     def _fault(self, request: Request) -> str | Raw | None:
         if isinstance(self._faults, Faults):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,7 +28,7 @@ from bon_hydra.cli import main
 from bon_hydra.records import SCORED, VERDICTS
 from bon_hydra.report.summary import summarise
 from bon_hydra.report.tables import console, final_table
-from bon_hydra.statistics import Ballot, majority_at_every_k
+from bon_hydra.statistics import majority_at_k
 
 ROOT = Path(__file__).parents[1]
 NOTES = "What: does the first win?\nWhy: it is cheaper."
@@ -154,7 +155,8 @@ def test_majorities_are_counted_over_scored_candidates(
     write(path, queries)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "BATCH_ROWS", batch)
-        found = summarise(path)["overall"]["majority_at_k"]
+        overall = summarise(path)["overall"]
+    found, reached = overall["majority_at_k"], overall["reach"]
     curves = []
     for one in drawn:
         votes: dict[int, list[bool]] = {}
@@ -162,14 +164,16 @@ def test_majorities_are_counted_over_scored_candidates(
         for right, answer in scored:
             if answer is not None:
                 votes.setdefault(answer, []).append(right)
-        ballot = tuple(sorted((len(rights), sum(rights)) for rights in votes.values()))
-        curves.append(majority_at_every_k(Ballot(ballot, sum(answer is None for _, answer in scored))))
-    if all(answer is None for one in drawn for _, answer in one):
+        sizes, verified = ([count(rights) for rights in votes.values()] for count in (len, sum))
+        abstaining = sum(answer is None for _, answer in scored)
+        curves.append(majority_at_k(np.array(sizes, int), np.array(verified, int), abstaining))
+    if all(answer is None for one in drawn for verdict, answer in one if verdict in SCORED):
         curves = []
     for k in range(1, max(map(len, drawn)) + 1):
-        values = [curve[k - 1] for curve in curves if len(curve) >= k]
+        values = [curve[k - 1] for curve in curves if len(curve) >= max(k, reached)]
         assert found[str(k)]["queries"] == len(values)
-        assert found[str(k)]["estimate"] == (pytest.approx(sum(values) / len(values)) if values else None)
+        known = values and k <= reached
+        assert found[str(k)]["estimate"] == (pytest.approx(sum(values) / len(values)) if known else None)
 
 
 def seed_file(path: Path, rows: Sequence[tuple[str, str, int, bool]]) -> Path:
@@ -211,7 +215,8 @@ def test_one_run_is_shown_whole(run: Path, capsys: pytest.CaptureFixture[str]) -
         "Does the first win?",
         "Query coverage",
         "pass@k",
-        "Tokens and cost",
+        "How many candidates for a pass rate?",
+        "Tokens, latency and cost",
     ):
         assert title in out
     assert NOTES in out

@@ -16,8 +16,10 @@ from fake_api import FakeApi, Raw, Reply
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bon_hydra.client import ChatClient, RequestFailed, _retry_after, api_key, read_choice, served_models
+from bon_hydra.bodies import read_choice
+from bon_hydra.client import ChatClient, api_key, served_models
 from bon_hydra.client import Reply as Arrived
+from bon_hydra.failures import RequestFailed, seconds_of
 from bon_hydra.records import Response
 from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
@@ -139,13 +141,13 @@ def test_retry_after_is_understood_as_seconds_and_as_a_date() -> None:
 @pytest.mark.parametrize("header", [None, "", "0", "-3", "soon", "nan", "Mon, 23 Nov 2020 14:05:33 GMT"])
 def test_a_retry_after_that_asks_for_no_wait_leaves_the_wait_to_the_client(header: str | None) -> None:
     """Otherwise all retries would be gone within a moment."""
-    assert _retry_after(header) is None
+    assert seconds_of(header) is None
 
 
 @given(st.text(max_size=40) | st.floats().map(str) | st.datetimes().map(format_datetime))
 def test_no_retry_after_breaks_the_client(header: str) -> None:
     """Whatever a server sends is a positive number of seconds or None."""
-    seconds = _retry_after(header)
+    seconds = seconds_of(header)
     assert seconds is None or seconds > 0
 
 
@@ -229,9 +231,9 @@ def test_what_a_server_lists_is_read_and_a_server_that_lists_nothing_is_no_error
 # ---- reading a choice
 
 
-def read(body: dict[str, Any], choice: int = 0, **more: Any) -> Response:
+def read(body: dict[str, Any], choice: int = 0, asked: int = 1, **more: Any) -> Response:
     fields = {"seed": None, "run_id": "r", "created_at": datetime.now(UTC), "latency_s": 1.5, "attempts": 2}
-    return read_choice(Stored(orjson.dumps(body), choice, **{**fields, "request_id": None, **more}))
+    return read_choice(Stored(orjson.dumps(body), choice, **{**fields, "request_id": None, **more}), asked)
 
 
 def choices(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -332,7 +334,7 @@ def test_token_sums_over_a_bodys_choices_are_exact(
     }
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
     body = choices(*[{"content": text} for text in texts], usage=usage)
-    read_ = [read(body, index) for index in range(len(texts))]
+    read_ = [read(body, index, asked=len(texts)) for index in range(len(texts))]
     assert [response.text for response in read_] == texts
     for name, total in [("completion_tokens", completion), ("reasoning_tokens", reasoning)]:
         shares = [getattr(response, name) for response in read_]

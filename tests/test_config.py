@@ -260,7 +260,7 @@ def test_a_dry_run_needs_no_key(tmp_path: Path) -> None:
     demo = Path(__file__).parent.parent / "bon_hydra" / "queries" / "demo"
     done = run(tmp_path, "experiment=math_focused", f"dataset.path={demo}", "dry_run=true", OPENAI_API_KEY="")
     assert done.returncode == 0, done.stderr
-    assert "cost        at most" in done.stdout
+    assert "; at most " in done.stdout
 
 
 def test_ones_own_yaml_outside_the_repository_works_by_config_dir_and_by_cn(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Limits and budget, on a clock that runs as fast as the test: hours pass in milliseconds, and exactly."""
+"""Limits, on a clock that runs as fast as the test: hours pass in milliseconds, and exactly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bon_hydra.limits import Budget, BudgetReached, Limits
+from bon_hydra.limits import Limits
 
 T = TypeVar("T")
 
@@ -165,120 +165,5 @@ def test_a_cancelled_request_gives_its_slot_back() -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         async with limits.slot(1), limits.slot(1):
             pass
-
-    run(main)
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.floats(0.001, 20),
-    st.lists(
-        st.tuples(
-            st.floats(0, 5),  # worst case
-            st.none() | st.floats(0, 1),  # the bill, as a share of it; None: it never arrives
-            st.sampled_from(["billed", "unknown", "failed", "free"]),
-            st.floats(0, 3),  # starts after
-            st.floats(0, 3),  # takes
-        ),
-        max_size=25,
-    ),
-)
-def test_a_budget_is_never_overshot_and_ends_only_when_nothing_in_flight_makes_room(
-    cap: float, requests: list[tuple[float, float | None, str, float, float]]
-) -> None:
-    """Bills, missing bills and failures in any order; what was spent plus what may come stays below the cap."""
-
-    async def main() -> None:
-        budget, spent, flying, finished = Budget(cap), 0.0, {}, 0
-
-        async def one(number: int, worst: float, share: float | None, end: str, after: float, takes: float) -> None:
-            nonlocal spent, finished
-            await asyncio.sleep(after)
-            bill = worst
-            try:
-                async with budget.reserved(worst) as billed:
-                    flying[number] = worst
-                    assert spent + sum(flying.values()) <= cap * (1 + 1e-9)
-                    await asyncio.sleep(takes)
-                    if end == "billed" and share is not None:
-                        bill = worst * share
-                        billed(bill)
-                    elif end == "unknown":
-                        billed(None)
-                    elif end == "free":
-                        bill = 0.0
-                        billed(bill)
-                    # From here on the budget may give the room to others.
-                    del flying[number]
-                    spent += bill
-                    if end == "failed":
-                        raise ConnectionError
-            except BudgetReached:
-                assert not flying
-                assert spent + worst > cap * (1 - 1e-9)
-            except ConnectionError:
-                pass
-            finished += 1
-
-        async with asyncio.TaskGroup() as group:
-            for number, request in enumerate(requests):
-                group.create_task(one(number, *request))
-        assert spent <= cap * (1 + 1e-9)
-        assert finished == len(requests)
-
-    run(main)
-
-
-def test_a_request_waits_for_room_that_one_in_flight_may_leave() -> None:
-    """Ten reservations of a dollar, bills of ten cents: a budget of two dollars is enough for all of them."""
-
-    async def main() -> int:
-        budget, done = Budget(2.0), 0
-
-        async def one() -> None:
-            nonlocal done
-            async with budget.reserved(1.0) as billed:
-                await asyncio.sleep(1)
-                billed(0.1)
-            done += 1
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(10):
-                group.create_task(one())
-        return done
-
-    assert run(main) == 10
-
-
-def test_a_bill_that_never_arrives_counts_as_its_reservation() -> None:
-    """Also where the request was cancelled."""
-
-    async def main() -> None:
-        budget = Budget(1.0)
-
-        async def one() -> None:
-            async with budget.reserved(0.6):
-                await asyncio.sleep(1000)
-
-        task = asyncio.create_task(one())
-        await asyncio.sleep(1)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        with pytest.raises(BudgetReached):
-            async with budget.reserved(0.6):
-                pass
-        async with budget.reserved(0.4):
-            pass
-
-    run(main)
-
-
-def test_without_a_budget_nothing_is_ever_reached() -> None:
-    """No cap, no reservation."""
-
-    async def main() -> None:
-        budget = Budget(None)
-        async with budget.reserved(1e300) as billed, budget.reserved(1e300):
-            billed(1e300)
 
     run(main)

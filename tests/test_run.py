@@ -193,7 +193,7 @@ def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(tmp_path: Path) -> No
         (parquet,) = parquets(tmp_path)
         assert metadata_of(parquet)["status"] == "interrupted"
         assert len(rows_of(parquet)) == bought < 240
-        assert "the same command again" in told
+        assert f"bon resume outputs/{parquet.parent.parent.name}/{parquet.parent.name}" in told
         assert run(tmp_path, *arguments).returncode == 0
         assert api.choices == 240
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +11,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
-from fake_api import FakeApi, Faults, Reply, Request
+from fake_api import FakeApi, Faults, Raw, Reply, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bon_hydra.budget import Budget
 from bon_hydra.client import ChatClient
-from bon_hydra.limits import Budget, Limits
+from bon_hydra.keys import candidate_keys, hash30, prompt_bytes
+from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices
 from bon_hydra.records import Candidate, Message, Query
-from bon_hydra.sampling import Halt, Sampler, candidate_keys, hash30, prompt_bytes
+from bon_hydra.sampling import OVERHEAD_TOKENS, Asked, Halt, Sampler
 from bon_hydra.schema import Config, ModelConfig
 from bon_hydra.store import CandidateStore
+from bon_hydra.store.candidates import Done
 
 MESSAGES: list[Message] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 1+2?"}]
 TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
@@ -134,10 +139,10 @@ def test_prompt_bytes_bound_what_a_prompt_can_cost(system: str, user: str) -> No
 
 
 class Drawn:
-    """What draws left: candidates by query, the tally, why it halted."""
+    """What draws left: candidates by query, what was asked, what the run has got and spent, why it halted."""
 
-    def __init__(self, candidates: list[list[Candidate]], sampler: Sampler, halt: Halt) -> None:
-        self.candidates, self.tally, self.halt = candidates, sampler.tally, halt
+    def __init__(self, candidates: list[list[Candidate]], asked: Asked, done: Done, spent: float, halt: Halt) -> None:
+        self.candidates, self.asked, self.done, self.spent, self.halt = candidates, asked, done, spent, halt
 
 
 def draw(
@@ -158,12 +163,13 @@ def draw(
         async def opened() -> ChatClient:
             return client
 
-        with CandidateStore(store_path) as store:
-            limits = Limits(settings.concurrency, None, None)
-            sampler = Sampler(settings, run_id, "host", store, limits, Budget(budget), prices, halt, opened)
+        with CandidateStore(store_path, run_id) as store:
+            limits, purse = Limits(settings.concurrency, None, None), Budget(store, run_id, budget)
+            sampler = Sampler(settings, run_id, "host", store, limits, purse, prices, halt, opened)
             found = await asyncio.gather(*(sampler.draw(query, query.messages) for query in queries))
+            done, spent = await store.done(run_id), await store.spent(run_id)
         await client.close()
-        return Drawn(found, sampler, halt)
+        return Drawn(found, sampler.asked, done, spent, halt)
 
     return asyncio.run(main())
 
@@ -189,7 +195,7 @@ def test_only_what_is_not_stored_is_asked_for_with_its_own_seed(tmp_path: Path) 
     assert [c.response and c.response.text for c in candidates] == [f"seed {first + i}" for i in range(5)]
     assert [c.response and c.response.seed for c in candidates] == [first + i for i in range(5)]
     assert [c.reused for c in candidates] == [True, True, False, False, False]
-    assert (drawn.tally.reused, drawn.tally.bought, drawn.tally.requests) == (2, 3, 3)
+    assert drawn.done == Done(answered=3, failed=0, candidates=3)
 
 
 def test_null_is_not_sent_and_extra_body_is(tmp_path: Path) -> None:
@@ -232,7 +238,7 @@ def test_faults_are_asked_again_until_every_candidate_is_there(tmp_path: Path) -
         assert len(api.requests) == 7
     assert all(candidate.response for candidate in drawn.candidates[0])
     assert sum(candidate.attempts for candidate in drawn.candidates[0]) == 7
-    assert (drawn.tally.failed_attempts, drawn.tally.requests, drawn.tally.bought) == (4, 7, 3)
+    assert drawn.done == Done(answered=3, failed=4, candidates=3)
 
 
 def test_all_requests_in_flight_learn_the_name_of_max_tokens_together(tmp_path: Path) -> None:
@@ -251,12 +257,12 @@ def test_retries_are_counted_and_a_refused_request_is_not_repeated(tmp_path: Pat
         drawn = draw(config(num_candidates=1, model_max_retries=2), tmp_path / "s", api.url, [query()])
         assert len(api.requests) == 3
     (missing,) = drawn.candidates[0]
-    assert (missing.response, missing.final, missing.attempts, drawn.tally.missing) == (None, False, 3, 1)
+    assert (missing.response, missing.final, missing.attempts, drawn.asked.missing) == (None, False, 3, 1)
     with FakeApi(faults=Faults(bad_request=1.0)) as api:
         drawn = draw(config(num_candidates=1), tmp_path / "s", api.url, [query()])
         assert len(api.requests) == 1
     (refused,) = drawn.candidates[0]
-    assert (refused.response, refused.final, refused.attempts, drawn.tally.refused) == (None, True, 1, 1)
+    assert (refused.response, refused.final, refused.attempts, drawn.asked.refused.total()) == (None, True, 1, 1)
     assert "maximum context length" in str(refused.error)
 
 
@@ -266,30 +272,106 @@ def test_what_is_bought_never_costs_more_than_the_budget(tmp_path: Path) -> None
     with FakeApi(reply="one two three") as api:
         settings = config(num_candidates=40, concurrency=8, max_tokens=20)
         drawn = draw(settings, tmp_path / "s", api.url, [query()], budget=0.01, prices=prices)
-        assert len(drawn.candidates[0]) == len(api.requests) == drawn.tally.bought
+        assert len(drawn.candidates[0]) == len(api.requests) == drawn.done.candidates
     assert drawn.halt.status == "budget_reached"
-    cost = drawn.tally.cost()
-    assert cost is not None
+    cost = sum(candidate.cost_usd or 0 for candidate in drawn.candidates[0])
     assert 0.007 < cost <= 0.01
+    assert drawn.spent == pytest.approx(cost)
 
 
-def test_of_two_runs_that_draw_the_same_at_once_both_hold_the_first_stored_answer(tmp_path: Path) -> None:
-    """The second's own answer is dropped: text, id and run are the first's, marked reused."""
+PRICES = Prices(input=1.0, output=100.0, cached_input=2.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "billed"),
+    [
+        ("server_error", 0),
+        ("rate_limited_bare", 0),
+        ("bad_request", 0),
+        (Raw(503, b"{}"), 0),
+        (Raw(504, b"<html>the model took too long</html>"), 1),
+        ("malformed_json", 1),
+        ("truncated_body", 1),
+        ("empty_choices", 1),
+        ("dropped", 1),
+        ("dropped_mid_body", 1),
+        ("hanging", 1),
+    ],
+)
+def test_a_failure_that_may_have_been_billed_counts_as_its_worst_case(
+    tmp_path: Path, fault: str | Raw, billed: int
+) -> None:
+    """What the server itself refused does not; what was generated and lost on its way may be on the bill."""
+    settings = config(num_candidates=1, model_max_retries=0, model_timeout_s=0.5)
+    with FakeApi(faults=lambda _: fault) as api:
+        drawn = draw(settings, tmp_path / "s", api.url, [query()], budget=1.0, prices=PRICES)
+        sent = prompt_bytes(api.requests[0].body["messages"], None)
+    assert drawn.spent == pytest.approx(billed * PRICES.cost(0, 50, sent + OVERHEAD_TOKENS))
+
+
+def test_what_was_never_sent_costs_nothing(tmp_path: Path) -> None:
+    """A server that is away for a while does not eat up the budget."""
+    with FakeApi() as api:
+        url = api.url
+    drawn = draw(config(model_max_retries=1), tmp_path / "s", url, [query()], budget=1.0, prices=PRICES)
+    assert (drawn.spent, drawn.asked.missing, drawn.asked.failed_attempts) == (0.0, 3, 6)
+
+
+def test_a_cache_that_costs_more_than_it_saves_is_no_way_around_the_budget(tmp_path: Path) -> None:
+    """The worst case is that of the dearer price."""
+    prices = Prices(input=1.0, output=1.0, cached_input=1000.0)
+    with FakeApi(reply="three") as api:
+        settings = config(num_candidates=40, concurrency=1)
+        drawn = draw(settings, tmp_path / "s", api.url, [query()], budget=0.5, prices=prices)
+        assert 2 < len(api.requests) < 40
+    assert 0.2 < drawn.spent <= 0.5
+
+
+def test_what_a_server_bills_beyond_the_bound_is_known_in_the_next_sitting_too(tmp_path: Path) -> None:
+    """A prompt that the server adds itself: a run at the end of its budget does not exceed it by being gone on with."""
+    usage = {"prompt_tokens": 5000, "completion_tokens": 1}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "3"}, "finish_reason": "stop"}
+    body = json.dumps({"id": "x", "model": "m", "choices": [choice], "usage": usage}).encode()
+    settings, prices = config(num_candidates=40, concurrency=1), Prices(1.0, 1.0, 1.0)
+    with FakeApi(faults=lambda _: Raw(200, body)) as api:
+        first = draw(settings, tmp_path / "s", api.url, [query()], budget=0.1, prices=prices)
+        asked = len(api.requests)
+        again = draw(settings, tmp_path / "s", api.url, [query()], budget=0.1, prices=prices)
+        assert 10 < asked == len(api.requests)
+    assert first.spent == again.spent <= 0.1
+    assert again.halt.status == "budget_reached"
+
+
+def test_of_two_runs_that_draw_the_same_at_once_one_asks_and_both_hold_its_answer(tmp_path: Path) -> None:
+    """The second waits for what the first is drawing; its own candidates are marked reused, and cost it nothing."""
     path, other = tmp_path / "s", list[Drawn]()
+    thread = ThreadPoolExecutor(1)
+    runs: list[Any] = []
 
     def meanwhile(_: Request) -> None:
-        """While the first run's request is being answered, another run asks another server and is done."""
-        with ThreadPoolExecutor(1) as thread:
-            run = thread.submit(draw, config(num_candidates=1), path, quick.url, [query()], run_id="other")
-            other.append(run.result())
+        """While the first run's first request is being answered, another run draws the same."""
+        if not runs:
+            runs.append(thread.submit(draw, config(num_candidates=2), path, api.url, [query()], run_id="other"))
 
-    with FakeApi(reply="quick") as quick, FakeApi(reply="slow", faults=meanwhile) as slow:
-        mine = draw(config(num_candidates=1), path, slow.url, [query()], run_id="mine")
-    (candidate,), (theirs,) = mine.candidates[0], other[0].candidates[0]
-    assert candidate.response == theirs.response
-    assert (candidate.reused, theirs.reused, mine.tally.reused) == (True, False, 1)
-    assert candidate.response is not None
-    assert (candidate.response.text, candidate.response.run_id) == ("quick", "other")
+    with FakeApi(reply="once", faults=meanwhile, latency=0.2) as api:
+        mine = draw(config(num_candidates=2), path, api.url, [query()], run_id="mine")
+        other.append(runs[0].result())
+        assert len(api.requests) == 2
+    assert [candidate.reused for candidate in mine.candidates[0]] == [False, False]
+    assert [candidate.reused for candidate in other[0].candidates[0]] == [True, True]
+    assert [c.response for c in other[0].candidates[0]] == [c.response for c in mine.candidates[0]]
+    assert (mine.done.candidates, other[0].done.candidates) == (2, 0)
+
+
+def test_queries_that_render_to_the_same_messages_share_their_draws(tmp_path: Path) -> None:
+    """Within one run too: each candidate is asked for once, and both queries have it."""
+    twice = [replace(query(), query_id="one"), replace(query(), query_id="two")]
+    with FakeApi(latency=0.05) as api:
+        drawn = draw(config(num_candidates=3), tmp_path / "s", api.url, twice)
+        assert len(api.requests) == 3
+    one, two = drawn.candidates
+    assert [c.response for c in one] == [c.response for c in two]
+    assert not any(candidate.reused for candidate in [*one, *two])
 
 
 @pytest.mark.parametrize("fault", ["unauthorized", "not_found", "quota_exhausted"])
@@ -299,3 +381,60 @@ def test_a_server_that_refuses_all_halts_the_draw(tmp_path: Path, fault: str) ->
         drawn = draw(config(num_candidates=20, concurrency=2), tmp_path / "s", api.url, [query()])
         assert len(api.requests) <= 4
     assert (drawn.candidates, drawn.halt.status) == ([[]], "failed")
+
+
+def refusing(said: dict[str, Any]) -> Callable[[Request], Raw]:
+    return lambda _: Raw(400, orjson.dumps({"error": said}))
+
+
+def test_a_parameter_that_the_server_refuses_halts_the_draw_with_the_key_to_change(tmp_path: Path) -> None:
+    """A few requests instead of an error for every candidate."""
+    said = {"message": "Unsupported value: 'temperature' does not support 0.7 with this model.", "param": "temperature"}
+    with FakeApi(faults=refusing(said)) as api:
+        queries = [query(str(i)) for i in range(20)]
+        drawn = draw(config(num_candidates=2, concurrency=2), tmp_path / "s", api.url, queries)
+        assert len(api.requests) <= 4
+    assert drawn.halt.status == "failed"
+    assert "temperature=null" in drawn.halt.message
+
+
+def test_a_server_that_takes_neither_name_of_max_tokens_halts_the_draw(tmp_path: Path) -> None:
+    """Each name is tried once."""
+
+    def unsupported(request: Request) -> Raw:
+        name = next(name for name in request.body if name.startswith("max_"))
+        return refusing({"message": f"Unsupported parameter: '{name}' is not supported."})(request)
+
+    with FakeApi(faults=unsupported) as api:
+        drawn = draw(config(num_candidates=1), tmp_path / "s", api.url, [query()])
+        fields = [next(name for name in request.body if name.startswith("max_")) for request in api.requests]
+    assert fields == ["max_tokens", "max_completion_tokens"]
+    assert (drawn.candidates, drawn.halt.status) == ([[]], "failed")
+
+
+def test_five_queries_refused_and_none_answered_halt_the_draw(tmp_path: Path) -> None:
+    """Where one was answered, refusals are counted by name, and the others are asked all the same."""
+    queries = [query(str(i)) for i in range(20)]
+
+    def faults(request: Request) -> str | None:
+        return None if first_is_good and request.question == "What is 0?" else "bad_request"
+
+    for first_is_good, status in [(False, "failed"), (True, "")]:
+        with FakeApi(faults=faults) as api:
+            settings = config(num_candidates=2, concurrency=1)
+            drawn = draw(settings, tmp_path / str(first_is_good), api.url, queries)
+            assert len(api.requests) == (40 if first_is_good else 9)
+        assert drawn.halt.status == status
+        if first_is_good:
+            assert drawn.asked.refused == {"context_length": 38}
+        else:
+            assert "maximum context length" in drawn.halt.message
+
+
+def test_refusals_of_a_later_sitting_count_for_themselves(tmp_path: Path) -> None:
+    """What another sitting was answered says that requests like these are taken."""
+    queries = [query(str(i)) for i in range(10)]
+    with FakeApi(faults=lambda request: None if request.question == "What is 0?" else "bad_request") as api:
+        draw(config(num_candidates=1), tmp_path / "s", api.url, queries[:1], run_id="first")
+        drawn = draw(config(num_candidates=1), tmp_path / "s", api.url, queries)
+    assert (drawn.halt.status, drawn.asked.refused.total(), drawn.candidates[0][0].reused) == ("", 9, True)

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -19,28 +18,10 @@ import pytest
 from app import environment
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import PROJECT, WHEN, assert_whole, get, key, put, stored
 
 from bon_hydra.schema import ConfigError
 from bon_hydra.store import CandidateStore, Stored
-
-WHEN = datetime(2026, 11, 23, 14, 5, 33, 123457, tzinfo=UTC)
-
-
-def stored(body: bytes = b"{}", seed: int | None = None, run_id: str = "run") -> Stored:
-    return Stored(body, 0, seed, run_id, WHEN, 0.25, 1, None)
-
-
-def put(store: CandidateStore, keys: Sequence[bytes], new: Stored) -> list[Stored]:
-    return asyncio.run(store.put(keys, new, "http://host/v1", "model"))
-
-
-def get(store: CandidateStore, keys: Sequence[bytes]) -> list[Stored | None]:
-    return asyncio.run(store.get(keys))
-
-
-def key(number: int) -> bytes:
-    return number.to_bytes(16, "big")
-
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 records = st.builds(
@@ -253,9 +234,8 @@ asyncio.run(main())
 
 
 def writer(path: Path, name: str, keys: int, acknowledged: Path) -> subprocess.Popen[bytes]:
-    project = str(Path(__file__).parent.parent)
     command = [sys.executable, "-c", WRITER, str(path), name, str(keys), str(acknowledged)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(PYTHONPATH=project))
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(PYTHONPATH=PROJECT))
 
 
 def acknowledged_in(path: Path) -> dict[int, bytes]:
@@ -263,14 +243,6 @@ def acknowledged_in(path: Path) -> dict[int, bytes]:
     data = path.read_bytes() if path.exists() else b""
     lines = [data[i : i + 44] for i in range(0, len(data) - 43, 44)]
     return {int.from_bytes(line[:4], "big"): line[4:] for line in lines}
-
-
-def assert_whole(path: Path) -> None:
-    connection = sqlite3.connect(path)
-    try:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    finally:
-        connection.close()
 
 
 def test_of_two_processes_that_draw_the_same_both_are_told_the_same_answer(tmp_path: Path) -> None:
@@ -284,6 +256,33 @@ def test_of_two_processes_that_draw_the_same_both_are_told_the_same_answer(tmp_p
     assert len(first) == 2000
     assert first == second
     assert_whole(path)
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from bon_hydra.store import CandidateStore
+sys.stdin.read()
+for number in range(120):
+    CandidateStore(Path(sys.argv[1] + str(number % 60)), "run").close()
+"""
+
+
+def test_many_processes_make_open_and_close_files_at_once(tmp_path: Path) -> None:
+    """The switch to WAL mode is the one thing that SQLite does not wait for: nobody is told that a file is locked."""
+    project = str(Path(__file__).parent.parent)
+    command = [sys.executable, "-c", OPENER, str(tmp_path / "s")]
+    env = environment(PYTHONPATH=project)
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=env) for _ in range(4)]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    for process in processes:
+        _, told = process.communicate(timeout=200)
+        assert process.returncode == 0, told.decode()
+    for path in tmp_path.iterdir():
+        assert_whole(path)
 
 
 def test_what_was_acknowledged_survives_sigkill_of_one_of_two_processes(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ class QuerySource:
             DatasetError: the data set cannot be read.
         """
         for split in self.splits:
-            first = next(_queries(self, split, self.counts.setdefault(split, Counts("head"))), None)
+            self.counts[split] = Counts("head")
+            first = next(_queries(self, split, self.counts[split]), None)
             if first is not None:
                 yield first
 

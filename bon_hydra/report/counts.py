@@ -1,255 +1,169 @@
-"""Counting a run: one pass over the columns of its parquet file that figures are made of.
+"""What is counted of a run: numbers by split that every figure is made of, as small as the run is large.
 
-What comes out are numbers a query and totals a split; this module makes no rates of them (that is `summary`).
+Queries with equal counts are one kind, and curves are kept as sums over queries, so that nothing here grows with
+the number of queries. `tally` fills it from a file; `summary` makes rates of it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bon_hydra.records import VERDICTS
-from bon_hydra.runs import read_batches, read_metadata
-from bon_hydra.statistics import Ballot
+from bon_hydra.statistics import Floats, Ints, Pattern, Sums
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+PATTERNS = 256
+"""Sets of scored candidate indexes that are told apart; queries with a rarer one are left out of the index test."""
 
-COLUMNS = (
-    "query_id",
-    "split",
-    "candidate_idx",
-    "is_verified",
-    "is_scored",
-    "verdict",
-    "finish_reason",
-    "prompt_tokens",
-    "completion_tokens",
-    "cost_usd",
-    "answer_class",
-)
+
+def grown(array: NDArray[np.int64], *shape: int) -> NDArray[np.int64]:
+    """The array with at least that shape, zeros in what is new."""
+    new = tuple(max(pair) for pair in zip(array.shape, shape, strict=True))
+    if new == array.shape:
+        return array
+    larger = np.zeros(new, array.dtype)
+    larger[tuple(slice(size) for size in array.shape)] = array
+    return larger
+
+
+@dataclass
+class CurveSums:
+    """Values of queries for k = 1 … n as sums over queries, by their number n of scored candidates."""
+
+    times: Counter[int] = field(default_factory=Counter)
+    sums: dict[int, Floats] = field(default_factory=dict)
+    """n -> (3, n): sums over queries of the values, of their squares, and of their sampling variances."""
+
+    def add(self, n: int, values: Floats, noise: Floats | None = None) -> None:
+        """Take in queries with n scored candidates: values (queries, n), and the variance of each where sampled."""
+        self.times[n] += len(values)
+        own = self.sums.setdefault(n, np.zeros((3, n)))
+        own[0] += values.sum(axis=0)
+        own[1] += (values**2).sum(axis=0)
+        if noise is not None:
+            own[2] += noise.sum(axis=0)
+
+    def at(self, k: int, least: int) -> tuple[Sums, float]:
+        """The values for k of all queries with at least `least` (>= k) candidates, and their sampling variances."""
+        queries, total, squares, noise = 0, 0.0, 0.0, 0.0
+        for n, own in self.sums.items():
+            if n >= least:
+                queries += self.times[n]
+                total, squares, noise = total + own[0, k - 1], squares + own[1, k - 1], noise + own[2, k - 1]
+        return Sums(queries, float(queries), float(queries), total, total, squares), noise
+
+    def having(self, k: int) -> int:
+        """Queries with at least k candidates."""
+        return sum(count for n, count in self.times.items() if n >= k)
+
+
+STEPS = 64
+"""Bins of a histogram for each doubling: quantiles are right to one per cent."""
+LOWEST = 2.0**-12
+
+
+@dataclass
+class Histogram:
+    """Positive numbers by their order of magnitude; zero and below count as the lowest."""
+
+    bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros(48 * STEPS, np.int64))
+    total: float = 0.0
+
+    def add(self, values: Floats) -> None:
+        """Count numbers; NaN is none."""
+        known = values[~np.isnan(values)]
+        if len(known):
+            places = np.log2(np.maximum(known, LOWEST) / LOWEST) * STEPS
+            self.bins += np.bincount(np.minimum(places.astype(np.int64), len(self.bins) - 1), minlength=len(self.bins))
+            self.total += float(known.sum())
+
+    @property
+    def count(self) -> int:
+        """How many numbers."""
+        return int(self.bins.sum())
+
+    def quantile(self, share: float) -> float | None:
+        """The number below which `share` of them lie, to one per cent; None where there are none."""
+        if not self.count:
+            return None
+        at = int(np.searchsorted(np.cumsum(self.bins), share * self.count))
+        return float(LOWEST * 2.0 ** ((at + 0.5) / STEPS)) if at else 0.0
+
+    def __add__(self, other: Histogram) -> Histogram:
+        return Histogram(self.bins + other.bins, self.total + other.total)
 
 
 @dataclass
 class Counts:
-    """What was counted in one split, or in a whole run."""
+    """What was counted in one split, or in one group of rows."""
 
-    scored: NDArray[np.int32]
-    """(queries,): scored candidates of each query."""
-    verified: NDArray[np.int32]
-    """(queries,): those of them that are verified."""
-    by_index: NDArray[np.int64]
-    """(N, 2): scored and verified candidates of each candidate index."""
     candidates: int = 0
-    verdicts: dict[str, int] = field(default_factory=dict)
+    kinds: NDArray[np.int64] = field(default_factory=lambda: np.zeros((1, 1), np.int64))
+    """(n + 1, n + 1): queries with so many scored candidates (row), so many of them verified (column).
+
+    Queries that cannot be judged at all are in `unverifiable` instead."""
+    unverifiable: int = 0
+    """Queries without a scored candidate that have no reference to be judged by."""
+    unscored: Counter[str] = field(default_factory=Counter)
+    """Other queries without a scored candidate, by the verdict they have most severely: also in `kinds`, at 0, 0."""
+    by_index: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    """(N, 2): scored and verified candidates of each candidate index."""
+    patterns: dict[bytes, Pattern] = field(default_factory=dict)
+    """Queries by the candidate indexes they have scored."""
+    verdicts: Counter[str] = field(default_factory=Counter)
     truncated: int = 0
+    cut_off: NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
+    """(2,): scored candidates that were cut off at the token limit, and those of them that are verified."""
     prompt_tokens: int | None = None
-    completion_tokens: int | None = None
     cost_usd: float | None = None
     """Each None where no candidate says anything of it."""
-    votes: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    """(queries,) or empty where answers have no classes: each query's place in the run's ballots."""
+    completion_tokens: Histogram = field(default_factory=Histogram)
+    latency_s: Histogram = field(default_factory=Histogram)
+    majority: CurveSums = field(default_factory=CurveSums)
+    weighted_majority: CurveSums = field(default_factory=CurveSums)
+    best: CurveSums = field(default_factory=CurveSums)
+    has_classes: bool = False
+    """Whether any answer has a class; without, `majority` says nothing."""
 
     @property
-    def coverage(self) -> dict[str, int]:
-        """Queries with `none`, `some` or `all` of their scored candidates right, and `unscored` ones without any."""
-        judged, right = self.scored > 0, self.verified > 0
-        full = judged & (self.verified == self.scored)
-        return {
-            "none": int((judged & ~right).sum()),
-            "some": int((right & ~full).sum()),
-            "all": int(full.sum()),
-            "unscored": int((~judged).sum()),
-        }
+    def queries(self) -> int:
+        """All of them."""
+        return int(self.kinds.sum()) + self.unverifiable
+
+    def kind_counts(self) -> tuple[Ints, Ints, Ints]:
+        """The kinds of queries there are: scored candidates, verified ones, and how many queries (kinds,) each."""
+        scored, verified = np.nonzero(self.kinds)
+        return scored, verified, self.kinds[scored, verified]
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run as its file tells it."""
-
-    path: Path
-    metadata: dict[str, str]
-    overall: Counts
-    splits: dict[str, Counts]
-    ballots: list[Ballot]
-    """Every way in which a query's candidates voted."""
-
-
-def read_run(path: Path) -> Run:
-    """Count a run's file. Memory: a few bytes a query beside one batch of rows. Raises ConfigError as `runs` does."""
-    metadata = read_metadata(path)
-    tally = _Tally()
-    for batch in read_batches(path, COLUMNS):
-        tally.add(batch)
-    tally.flush()
-    splits = tally.counts()
-    return Run(path, metadata, total(list(splits.values())), splits, [Ballot(*votes) for votes in tally.ballots])
-
-
-def total(parts: list[Counts]) -> Counts:
-    """All splits as one; a query belongs to its split, so nothing is counted twice."""
-    by_index = np.zeros((max((len(part.by_index) for part in parts), default=0), 2), np.int64)
+def merged(parts: list[Counts]) -> Counts:
+    """Splits as one, for what is plainly summed; a query belongs to its split, so nothing is counted twice."""
+    whole = Counts()
     for part in parts:
-        by_index[: len(part.by_index)] += part.by_index
-    named = {name: sum(part.verdicts.get(name, 0) for part in parts) for part in parts for name in part.verdicts}
-    none = np.zeros(0, np.int32)
-    return Counts(
-        scored=np.concatenate([none, *(part.scored for part in parts)]),
-        verified=np.concatenate([none, *(part.verified for part in parts)]),
-        by_index=by_index,
-        candidates=sum(part.candidates for part in parts),
-        verdicts=_in_order(named),
-        truncated=sum(part.truncated for part in parts),
-        prompt_tokens=_sum([part.prompt_tokens for part in parts]),
-        completion_tokens=_sum([part.completion_tokens for part in parts]),
-        cost_usd=_sum([part.cost_usd for part in parts]),
-        votes=np.concatenate([none, *(part.votes for part in parts)]),
-    )
+        whole.candidates += part.candidates
+        whole.kinds = grown(whole.kinds, *part.kinds.shape)
+        whole.kinds[tuple(slice(size) for size in part.kinds.shape)] += part.kinds
+        whole.unverifiable += part.unverifiable
+        whole.unscored += part.unscored
+        whole.by_index = grown(whole.by_index, *part.by_index.shape)
+        whole.by_index[: len(part.by_index)] += part.by_index
+        whole.verdicts += part.verdicts
+        whole.truncated += part.truncated
+        whole.cut_off = whole.cut_off + part.cut_off
+        whole.prompt_tokens = added(whole.prompt_tokens, part.prompt_tokens)
+        whole.cost_usd = added(whole.cost_usd, part.cost_usd)
+        whole.completion_tokens += part.completion_tokens
+        whole.latency_s += part.latency_s
+        whole.has_classes |= part.has_classes
+        for key, pattern in part.patterns.items():
+            known = whole.patterns.get(key)
+            whole.patterns[key] = pattern if known is None else known + pattern
+    return whole
 
 
-def _in_order(verdicts: dict[str, int]) -> dict[str, int]:
-    known = {name: verdicts[name] for name in VERDICTS if name in verdicts}
-    return known | verdicts
-
-
-def _sum(values: list[Any]) -> Any:
-    known = [value for value in values if value is not None and not np.isnan(value)]
-    return sum(known) if known else None
-
-
-Votes = tuple[tuple[tuple[int, int], ...], int]
-"""A Ballot's two fields, while ballots are told apart by the thousand."""
-
-
-class _SplitTally:
-    """Counts of one split while its rows come by, some thousands at a time."""
-
-    def __init__(self, ballots: dict[Votes, int]) -> None:
-        self._ballots = ballots
-        self._keys: list[NDArray[np.int64]] = []
-        self._votes: list[NDArray[np.int32]] = []
-        self._has_classes = False
-        self._scored: list[NDArray[np.int32]] = []
-        self._verified: list[NDArray[np.int32]] = []
-        self._sums: dict[str, list[Any]] = {"prompt_tokens": [], "completion_tokens": [], "cost_usd": []}
-        self._counts = Counts(np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros((0, 2), np.int64))
-
-    def add(self, rows: pa.Table) -> None:
-        import pyarrow.compute as pc
-
-        ids, index = rows["query_id"].combine_chunks(), rows["candidate_idx"].to_numpy()
-        verified = rows["is_verified"].fill_null(False).to_numpy()
-        scored = rows["is_scored"].fill_null(False).to_numpy() if "is_scored" in rows.column_names else verified | True
-        right = verified & scored
-
-        changes = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
-        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-        self._keys.append(np.fromiter(map(hash, ids.take(starts).to_pylist()), np.int64, len(starts)))
-        self._scored.append(np.add.reduceat(scored, starts, dtype=np.int32))
-        self._verified.append(np.add.reduceat(right, starts, dtype=np.int32))
-        if "answer_class" in rows.column_names:
-            classes = rows["answer_class"].fill_null(-1).to_numpy().astype(np.int64)
-            self._has_classes |= rows["answer_class"].null_count < len(rows)
-            self._votes.append(self._count_votes(classes, scored, right, starts))
-
-        counts = self._counts
-        counts.candidates += len(rows)
-        by_index = np.zeros((max(len(counts.by_index), int(index.max()) + 1), 2), np.int64)
-        by_index[: len(counts.by_index)] = counts.by_index
-        for column, mask in enumerate((scored, right)):
-            by_index[:, column] += np.bincount(index[mask], minlength=len(by_index))
-        counts.by_index = by_index
-        for name, count in _verdicts(rows, right).items():
-            counts.verdicts[name] = counts.verdicts.get(name, 0) + count
-        if "finish_reason" in rows.column_names:
-            counts.truncated += pc.sum(pc.equal(rows["finish_reason"], "length")).as_py() or 0
-        for name, sums in self._sums.items():
-            if name in rows.column_names:
-                sums.append(pc.sum(rows[name]).as_py())
-
-    def counts(self) -> Counts:
-        keys = np.concatenate(self._keys)
-        scored, verified = np.concatenate(self._scored), np.concatenate(self._verified)
-        counts = self._counts
-        distinct, where = np.unique(keys, return_inverse=True)
-        if len(distinct) < len(keys):  # not a file of ours: rows of one query stand apart, and were counted apart
-            scored = np.bincount(where, scored).astype(np.int32)
-            verified = np.bincount(where, verified).astype(np.int32)
-        elif self._has_classes:
-            counts.votes = np.concatenate(self._votes)
-        counts.scored, counts.verified = scored, verified
-        counts.verdicts = _in_order(counts.verdicts)
-        for name, sums in self._sums.items():
-            setattr(counts, name, _sum(sums))
-        return counts
-
-    def _count_votes(
-        self, classes: NDArray[np.int64], scored: NDArray[np.bool_], right: NDArray[np.bool_], starts: NDArray[np.int64]
-    ) -> NDArray[np.int32]:
-        """Each query's place in the ballots, which grow by those that are new; class -1 is no answer."""
-        query = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(classes)))[scored]
-        width = int(classes.max()) + 2
-        groups, where, votes = np.unique(query * width + classes[scored] + 1, return_inverse=True, return_counts=True)
-        verified = np.bincount(where, right[scored], len(groups)).astype(np.int64)
-        ends = np.searchsorted(groups, np.arange(len(starts) + 1) * width).tolist()
-        abstains = (groups % width == 0).tolist()
-        pairs = list(zip(votes.tolist(), verified.tolist(), strict=True))
-        places = np.zeros(len(starts), np.int32)
-        for at, (start, end) in enumerate(pairwise(ends)):
-            first = start + (start < end and abstains[start])
-            ballot = (tuple(sorted(pairs[first:end])), pairs[start][0] if first > start else 0)
-            places[at] = self._ballots.setdefault(ballot, len(self._ballots))
-        return places
-
-
-def _verdicts(rows: pa.Table, right: NDArray[np.bool_]) -> dict[str, int]:
-    """How often each verdict stands in the rows; of files that know only `is_verified`: pass and fail."""
-    import pyarrow.compute as pc
-
-    if "verdict" in rows.column_names:
-        return {item["values"]: item["counts"] for item in pc.value_counts(rows["verdict"]).to_pylist()}
-    passed = int(right.sum())
-    return {name: count for name, count in (("pass", passed), ("fail", len(right) - passed)) if count}
-
-
-class _Tally:
-    """Counts of a whole file while its rows come by; the last query of a batch waits for the rest of its rows."""
-
-    def __init__(self) -> None:
-        self.ballots: dict[Votes, int] = {}
-        self._splits: dict[str, _SplitTally] = {}
-        self._waiting: list[pa.RecordBatch] = []
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        import pyarrow.compute as pc
-
-        if not len(batch):
-            return
-        last = pc.not_equal(batch["query_id"], batch["query_id"][len(batch) - 1]).to_numpy(zero_copy_only=False)
-        cut = int(np.flatnonzero(last)[-1]) + 1 if last.any() else 0
-        if cut or (self._waiting and self._waiting[-1]["query_id"][-1] != batch["query_id"][0]):
-            self._waiting.append(batch[:cut])
-            self.flush()
-        self._waiting.append(batch[cut:])
-
-    def flush(self) -> None:
-        """Count what waits."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        if not self._waiting:
-            return
-        rows = pa.Table.from_batches(self._waiting)
-        self._waiting = []
-        split = rows["split"].fill_null("(none)")
-        for name in pc.unique(split).to_pylist():
-            part = rows.filter(pc.equal(split, name))
-            self._splits.setdefault(name, _SplitTally(self.ballots)).add(part)
-
-    def counts(self) -> dict[str, Counts]:
-        return {name: tally.counts() for name, tally in self._splits.items()}
+def added(known: Any, more: Any) -> Any:
+    """The sum of what is known; None where nothing is."""
+    return more if known is None else known if more is None else known + more

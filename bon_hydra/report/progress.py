@@ -46,15 +46,17 @@ class RunProgress:
 
     def say(self, line: str) -> None:
         """A line above the moving one."""
-        self.console.print(line, style="dim", highlight=False, soft_wrap=True)
+        self.console.print(line, style="dim", highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def expect(self, total: int) -> None:
         """Corrects how many candidates there will be, once all queries are read."""
         self._total = total
         self._bar.update(self._task, total=total)
 
-    def show(self, done: int, scored: int, verified: int, cost_usd: float | None, extra: str = "") -> None:
-        """The state of things; `cost_usd` None is unknown."""
+    def show(
+        self, done: int, scored: int, verified: int, cost_usd: float | None, each_usd: float | None, extra: str = ""
+    ) -> None:
+        """The state of things; `cost_usd` None is unknown, `each_usd` is what one further candidate may cost."""
         now = time.monotonic()
         self._seen.append((now, done))
         while len(self._seen) > 2 and now - self._seen[0][0] > WINDOW_S:
@@ -66,6 +68,8 @@ class RunProgress:
             parts.append(f"{_clock((self._total - done) / rate)} left")
         parts.append(f"verified {verified / scored:.0%}" if scored else "verified –")
         parts.append("cost unknown" if cost_usd is None else f"${cost_usd:.2f}")
+        if cost_usd is not None and each_usd is not None and self._total and done < self._total:
+            parts[-1] += f" of about ${cost_usd + each_usd * (self._total - done):.2f}"
         if extra:
             parts.append(extra)
         told = " · ".join(parts)

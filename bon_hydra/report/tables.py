@@ -1,31 +1,27 @@
-"""Runs as tables: with colour and rules on a terminal, as plain aligned text in a pipe.
+"""Tables and figures as text: with colour and rules on a terminal, as plain aligned text in a pipe.
 
-What is shown comes from `summary`; this module knows how it looks, not where it was counted.
-Print with `console()`, which never wraps or cuts a table in a pipe.
+This module knows how figures look, not where they were counted. Print with `console()`, which never wraps or cuts a
+table in a pipe.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, TextIO
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any, Literal, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from bon_hydra.records import METADATA, SCORED
-from bon_hydra.report.counts import Run
-from bon_hydra.report.summary import as_json, rates
-from bon_hydra.statistics import binary_rate
+from bon_hydra.records import SCORED
 
 PIPE_WIDTH = 100_000
 """Columns of a pipe: more than any table takes."""
-
-TOLD_APART = frozenset({"config_yaml", "packages", "notes", "totals", "overrides"})
-"""Metadata that the table of metadata shows in a way of its own, or leaves to `--json`."""
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a terminal would take for a command is shown as its code."""
@@ -45,24 +41,79 @@ def clean(text: str) -> str:
 
 
 class Grid:
-    """A table with a title: the first column to the left, figures to the right; rules only on a terminal."""
+    """A table with a title: texts to the left, figures to the right; rules only on a terminal.
 
-    def __init__(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> None:
-        """`texts`: so many columns from the left hold text, the others figures."""
-        self._title, self._header, self._rows, self._texts = title, header, list(rows), texts
+    Where a terminal is too narrow, the columns of figures are continued below, beside the texts again.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        header: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        texts: int = 1,
+        figures: Sequence[str] | None = None,
+    ) -> None:
+        """`texts`: so many columns from the left hold text, the others figures; or `figures` names those.
+
+        With `figures` the columns stay beside each other, however narrow the terminal.
+        """
+        self._title, self._header = title, list(header)
+        self._texts = texts if figures is None else len(self._header)
+        self._right = set(figures or ())
+        self._rows = [[clean(cell) for cell in row] for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As rich asks for it."""
-        plain = not console.is_terminal
-        table = Table(box=None if plain else box.SIMPLE_HEAD, pad_edge=False, header_style="" if plain else "bold")
-        for at, name in enumerate(self._header):
-            table.add_column(name, justify="left" if at < self._texts else "right", overflow="fold", no_wrap=plain)
-        for row in self._rows:
-            table.add_row(*(Text(clean(cell)) for cell in row))
         if self._title:
             yield Text(clean(self._title), style="bold cyan")
-        yield table
+        if console.is_terminal:
+            for columns in self._blocks(options.max_width):
+                table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+                for at in columns:
+                    justify: Literal["left", "right"] = "right" if self._is_figure(at) else "left"
+                    table.add_column(self._header[at], justify=justify, overflow="fold")
+                for row in self._rows:
+                    table.add_row(*(Text(row[at]) for at in columns))
+                yield table
+        else:
+            for line in self._plain():
+                yield Text(line)
         yield Text("")
+
+    def _is_figure(self, at: int) -> bool:
+        return at >= self._texts or self._header[at] in self._right
+
+    def _widths(self) -> list[int]:
+        table = [self._header, *self._rows]
+        return [max(cell_len(line) for row in table for line in row[at].split("\n")) for at in range(len(self._header))]
+
+    def _blocks(self, width: int) -> list[list[int]]:
+        """Columns that fit beside each other, the texts in each block."""
+        widths = self._widths()
+        texts = list(range(self._texts))
+        beside = sum(widths[at] + 3 for at in texts)
+        blocks, left = [list(texts)], width - beside
+        for at in range(self._texts, len(widths)):
+            if widths[at] + 3 > left and blocks[-1] != texts:
+                blocks.append(list(texts))
+                left = width - beside
+            blocks[-1].append(at)
+            left -= widths[at] + 3
+        return blocks
+
+    def _plain(self) -> Iterator[str]:
+        """Aligned lines without anything behind the last word."""
+        widths = self._widths()
+        for row in [self._header, *self._rows]:
+            for cells in zip_longest(*(cell.split("\n") for cell in row), fillvalue=""):
+                padded = (
+                    " " * (width - cell_len(cell)) + cell
+                    if self._is_figure(at)
+                    else cell + " " * (width - cell_len(cell))
+                    for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+                )
+                yield "  ".join(padded).rstrip()
 
 
 def percent(rate: float | None) -> str:
@@ -89,8 +140,8 @@ def dollars(amount: float | None) -> str:
 
 def final_table(summary: dict[str, Any]) -> RenderableType:
     """What a run shows when it is done, from `summarise`'s result: rates by split, and what they leave out."""
-    sections = _sections(summary)
-    last = max((int(k) for _, section in sections for k in section["pass_at_k"]), default=1)
+    sections = sections_of(summary)
+    last = summary["overall"]["reach"]
     header = ["split", "queries", "candidates", "verified", "95 %", "first", "any", f"pass@{last}"]
     rows = [
         [
@@ -105,22 +156,37 @@ def final_table(summary: dict[str, Any]) -> RenderableType:
         ]
         for name, section in sections
     ]
-    told = [*_left_out(summary["overall"]), *_sample(summary["metadata"])]
+    told = [*left_out(summary["overall"]), *sample(summary["metadata"])]
     return Group(Grid("", header, rows), *(Text(line) for line in told))
 
 
-def _left_out(overall: dict[str, Any]) -> list[str]:
+def left_out(overall: dict[str, Any]) -> list[str]:
+    """What the rates leave out or must be read with, a sentence each."""
     lines = []
     if unscored := {name: count for name, count in overall["verdicts"].items() if name not in SCORED}:
         named = ", ".join(f"{name} {count:,}" for name, count in unscored.items())
         lines.append(f"Not scored, and not counted as wrong: {named}.")
+    if reasons := overall["coverage"]["left_out"]:
+        named = ", ".join(f"{name} {count:,}" for name, count in reasons.items())
+        of_all = percent(sum(reasons.values()) / overall["queries"])
+        lines.append(f"Queries left out, since none of their candidates is scored: {named} ({of_all}).")
+    if unscored and overall["plain_mean"] is not None:
+        plain = percent(overall["plain_mean"])
+        lines.append(f"The plain mean of is_verified over all rows, which counts those as wrong, is {plain}.")
+    if bounds := overall["bounds"]:
+        low, high = (percent(bound) for bound in bounds["verification_rate"])
+        share = percent(overall["missing"]["share"])
+        lines.append(
+            f"{overall['missing']['candidates']:,} candidates ({share}) are missing: the verification rate is {low} "
+            f"with all of them wrong, {high} with all of them right."
+        )
     if overall["truncated"]:
         share = percent(overall["truncated"] / overall["candidates"])
         lines.append(f"Cut off at the token limit: {overall['truncated']:,} candidates ({share}).")
     return lines
 
 
-def _sample(metadata: dict[str, str]) -> list[str]:
+def sample(metadata: dict[str, str]) -> list[str]:
     """How the queries were chosen; a head of a larger set is no sample of it."""
     sample = json.loads(metadata.get("totals") or "{}").get("sample")
     if not isinstance(sample, dict):
@@ -131,153 +197,9 @@ def _sample(metadata: dict[str, str]) -> list[str]:
     return lines
 
 
-def _sections(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def sections_of(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     splits = list(summary["splits"].items())
     return splits if len(splits) == 1 else [*splits, ("overall", summary["overall"])]
-
-
-def inspect_one(run: Run) -> RenderableType:
-    """Everything there is to see of one run."""
-    summary = as_json(run)
-    sections = _sections(summary)
-    parts: list[RenderableType] = [
-        _metadata(run),
-        *(Text(line) for line in _sample(run.metadata)),
-        _rates(sections),
-        _verdicts(sections),
-        _by_index(sections),
-        _coverage(run),
-        _pass_at_k(sections),
-        _costs(sections),
-    ]
-    return Group(*parts)
-
-
-def _metadata(run: Run) -> RenderableType:
-    known = [*(key for key in METADATA if key in run.metadata), *(key for key in run.metadata if key not in METADATA)]
-    rows = [[key, run.metadata[key]] for key in known if key not in TOLD_APART and run.metadata[key]]
-    rows += [[key, _in_line(run.metadata[key])] for key in ("overrides", "totals") if run.metadata.get(key)]
-    parts: list[RenderableType] = [Grid(str(run.path), ["metadata", ""], rows, texts=2)]
-    if notes := run.metadata.get("notes", "").strip():
-        parts += [Text("Notes", style="bold cyan"), Text(clean(notes)), Text("")]
-    return Group(*parts)
-
-
-def _in_line(text: str) -> str:
-    """A JSON object as `key value, key value`; anything else as it is."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return ", ".join(f"{key} {figure}" for key, figure in value.items()) if isinstance(value, dict) else text
-
-
-def _rates(sections: list[tuple[str, dict[str, Any]]]) -> Grid:
-    names = {"verification_rate": "verified", "first_candidate_rate": "first", "any_candidate_rate": "any"}
-    header = ["split", "queries", "candidates", "scored"]
-    rows = [
-        [
-            split,
-            *(whole(section[key]) for key in ("queries", "candidates", "scored")),
-            *(cell for key in names for cell in (percent(section[key]), interval(section["ci95"][key]))),
-        ]
-        for split, section in sections
-    ]
-    header += [title for name in names.values() for title in (name, "95 %")]
-    return Grid("Verification rates: of scored candidates, of first candidates, of queries (any)", header, rows)
-
-
-def _verdicts(sections: list[tuple[str, dict[str, Any]]]) -> Grid:
-    names = list(dict.fromkeys(name for _, section in sections for name in section["verdicts"]))
-    header = ["split", *names, "cut off", "of all"]
-    rows = [
-        [
-            split,
-            *(whole(section["verdicts"].get(name, 0)) for name in names),
-            whole(section["truncated"]),
-            percent(section["truncated"] / section["candidates"] if section["candidates"] else None),
-        ]
-        for split, section in sections
-    ]
-    return Grid("Verdicts", header, rows)
-
-
-def _by_index(sections: list[tuple[str, dict[str, Any]]]) -> Grid:
-    rows = [
-        [split, index, whole(counts["scored"]), whole(counts["verified"]), percent(rate.estimate), interval(rate.ci95)]
-        for split, section in sections
-        for index, counts in section["candidate_idx"].items()
-        for rate in [binary_rate(counts["verified"], counts["scored"])]
-    ]
-    header = ["split", "candidate", "scored", "verified", "rate", "95 %"]
-    return Grid("Does the first win? Rate by candidate index", header, rows)
-
-
-def _coverage(run: Run) -> Grid:
-    parts = [*run.splits.items(), ("overall", run.overall)] if len(run.splits) != 1 else list(run.splits.items())
-    rows = []
-    for name, counts in parts:
-        covered = counts.coverage
-        queries = len(counts.scored)
-        shown = [covered["none"], covered["some"], covered["all"], covered["some"] + covered["all"]]
-        cells = [f"{whole(count)} ({percent(count / queries)})" if queries else whole(count) for count in shown]
-        rows.append([name, whole(queries), *cells, whole(covered["unscored"])])
-    header = ["split", "queries", "none right", "some right", "all right", "any right", "none scored"]
-    return Grid("Query coverage", header, rows)
-
-
-def _pass_at_k(sections: list[tuple[str, dict[str, Any]]]) -> Grid:
-    rows = []
-    for split, section in sections:
-        for k, rate in section["pass_at_k"].items():
-            majority = section["majority_at_k"][k]
-            cells = [percent(rate["estimate"]), interval(rate["ci95"]), whole(rate["queries"])]
-            rows.append([split, k, *cells, percent(majority["estimate"]), interval(majority["ci95"])])
-    title = "pass@k (any of k is right) and majority@k (what most of k say is right)"
-    return Grid(title, ["split", "k", "pass@k", "95 %", "queries", "majority@k", "95 %"], rows)
-
-
-def _costs(sections: list[tuple[str, dict[str, Any]]]) -> Grid:
-    rows = [
-        [
-            split,
-            whole(section["prompt_tokens"]),
-            whole(section["completion_tokens"]),
-            dollars(section["cost_usd"]),
-            dollars(section["cost_usd"] / section["verified"])
-            if section["cost_usd"] is not None and section["verified"]
-            else "–",
-        ]
-        for split, section in sections
-    ]
-    header = ["split", "prompt tokens", "completion tokens", "cost when drawn", "per verified"]
-    return Grid("Tokens and cost", header, rows)
-
-
-def inspect_several(runs: Sequence[Run]) -> RenderableType:
-    """Runs side by side, a row each; the last columns give each split's verification rate."""
-    splits = list(dict.fromkeys(name for run in runs for name in run.splits))
-    header = ["run", "model", "N", "T", "queries", "verified", "95 %", "first", "any", *splits]
-    rows = []
-    for run in runs:
-        most = len(run.overall.by_index)
-        overall = rates(run.overall, most, run.ballots)
-        by_split = {name: rates(counts, most, run.ballots)["verification_rate"] for name, counts in run.splits.items()}
-        rows.append(
-            [
-                str(run.path),
-                run.metadata.get("model", "–"),
-                run.metadata.get("num_candidates", str(most)),
-                run.metadata.get("temperature") or "–",
-                whole(overall["queries"]),
-                percent(overall["verification_rate"]),
-                interval(overall["ci95"]["verification_rate"]),
-                percent(overall["first_candidate_rate"]),
-                percent(overall["any_candidate_rate"]),
-                *(percent(by_split.get(name)) for name in splits),
-            ]
-        )
-    return Grid("", header, rows, texts=2)
 
 
 def json_document(document: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -20,6 +21,7 @@ from bon_hydra.records import Candidate, Query, Verdict
 from bon_hydra.schema import SandboxConfig
 from bon_hydra.verifiers import SANDBOXED, WITHOUT_CLASSES, code, verifier_of
 from bon_hydra.verifiers.completion import Completion, Task, one_line, settled
+from bon_hydra.verifiers.kept import KEPT, Keeper, classes_key, packed, unpacked, verdict_keys
 from bon_hydra.verifiers.process import WallTimeUp, Worker, WorkerLost
 
 if TYPE_CHECKING:
@@ -31,17 +33,23 @@ class Judges:
 
     Workers start when they are first needed, and all are gone when the block ends. `cpu_s` and `memory_mb`
     (beyond what a worker has loaded) are for judging one candidate; `sandbox` says how programs are run, as many at
-    once as there are workers.
+    once as there are workers. What `kept` has a verdict for is not judged again.
     """
 
     def __init__(
-        self, workers: int, cpu_s: float = 5.0, memory_mb: int = 1024, sandbox: SandboxConfig | None = None
+        self,
+        workers: int,
+        cpu_s: float = 5.0,
+        memory_mb: int = 1024,
+        sandbox: SandboxConfig | None = None,
+        kept: Keeper | None = None,
     ) -> None:
         self._slots = [_Slot(cpu_s, memory_mb) for _ in range(workers)]
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
         self._cpu_s = cpu_s
         self._wall_s = 3 * cpu_s + 10
         self._sandbox = sandbox or SandboxConfig()
+        self._kept = kept
         self._opening = asyncio.Lock()
         self._opened: Sandboxes | None = None
         self._services = contextlib.AsyncExitStack()
@@ -75,17 +83,34 @@ class Judges:
         classes: list[int | None] = [None] * len(verdicts)
         if open_to_judge:
             different = list(dict.fromkeys(open_to_judge.values()))
-            async with self._slot() as slot:
-                seen = task if tests is None else Task(code.without_cases(tests))
-                judged = dict(zip(different, await self._verdicts(slot, query.verifier, seen, different), strict=True))
-                for i, completion in open_to_judge.items():
-                    verdicts[i] = judged[completion]
-                if query.verifier not in WITHOUT_CLASSES:
-                    answers = [None if verdict is None else verdict.answer for verdict in verdicts]
-                    classes = await self._classes(slot, query.verifier, answers)
-            if tests is not None:
-                verdicts = await self._tested(verdicts, tests)
+            keys = None if self._kept is None else verdict_keys(query.verifier, task, self._sandbox, different)
+            judged = await self._known(different, keys)
+            if new := [completion for completion in different if completion not in judged]:
+                async with self._slot() as slot:
+                    seen = task if tests is None else Task(code.without_cases(tests))
+                    fresh = await self._verdicts(slot, query.verifier, seen, new)
+                if tests is not None:
+                    fresh = await self._tested(fresh, tests)
+                judged |= zip(new, fresh, strict=True)
+                await self._keep(dict(zip(different, keys or [], strict=False)), dict(zip(new, fresh, strict=True)))
+            for i, completion in open_to_judge.items():
+                verdicts[i] = judged[completion]
+            if query.verifier not in WITHOUT_CLASSES:
+                answers = [None if verdict is None else verdict.answer for verdict in verdicts]
+                classes = await self._classes(query.verifier, answers)
         return [replace(verdict, verifier=verifier) for verdict in verdicts if verdict is not None], classes
+
+    async def _known(self, completions: list[Completion], keys: list[bytes] | None) -> dict[Completion, Verdict]:
+        """The verdicts that were given before."""
+        if self._kept is None or keys is None:
+            return {}
+        found = await self._kept.verdicts(keys)
+        return {each: unpacked(data) for each, data in zip(completions, found, strict=True) if data is not None}
+
+    async def _keep(self, keys: dict[Completion, bytes], verdicts: dict[Completion, Verdict]) -> None:
+        lasting = [(keys[c], packed(v)) for c, v in verdicts.items() if c in keys and v.verdict in KEPT]
+        if self._kept is not None and lasting:
+            await self._kept.keep_verdicts(lasting)
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[_Slot]:
@@ -99,15 +124,15 @@ class Judges:
         finally:
             self._free.put_nowait(slot)
 
-    async def _tested(self, verdicts: list[Verdict | None], tests: dict[str, Any]) -> list[Verdict | None]:
+    async def _tested(self, verdicts: list[Verdict], tests: dict[str, Any]) -> list[Verdict]:
         """The verdicts with each program that waits in one run against the tests, the same program once."""
-        programs = list(dict.fromkeys(verdict.answer for verdict in verdicts if verdict and verdict.answer is not None))
+        programs = list(dict.fromkeys(verdict.answer for verdict in verdicts if verdict.answer is not None))
         if not programs:
             return verdicts
         sandboxes = await self._sandboxes()
         outcomes = await asyncio.gather(*(sandboxes.judge(program, tests) for program in programs))
         ran = {program: code.verdict_of(outcome) for program, outcome in zip(programs, outcomes, strict=True)}
-        return [ran[v.answer] if v is not None and v.answer is not None else v for v in verdicts]
+        return [ran[verdict.answer] if verdict.answer is not None else verdict for verdict in verdicts]
 
     async def _sandboxes(self) -> Sandboxes:
         """The sandbox's own pool, opened for the first program."""
@@ -171,16 +196,28 @@ class Judges:
         answer = await self._asked(slot, {"reference": name, "task": asdict(task)})
         return answer is not None and answer.get("reference") == "read"
 
-    async def _classes(self, slot: _Slot, name: str, answers: list[str | None]) -> list[int | None]:
+    async def _classes(self, name: str, answers: list[str | None]) -> list[int | None]:
         different = list(dict.fromkeys(answer for answer in answers if answer is not None))
-        first = list(range(len(different)))
-        if len(different) > 1:
-            answer = await self._asked(slot, {"classes": name, "answers": different})
-            if answer is not None and "classes" in answer:
-                first = answer["classes"]
+        first = await self._equivalent(name, different) if len(different) > 1 else list(range(len(different)))
         numbers = {index: number for number, index in enumerate(dict.fromkeys(first))}
         class_of = {answer: numbers[index] for answer, index in zip(different, first, strict=True)}
         return [None if answer is None else class_of[answer] for answer in answers]
+
+    async def _equivalent(self, name: str, answers: list[str]) -> list[int]:
+        """For each of the different answers the place of the first that it is equivalent to."""
+        key = classes_key(name, answers) if self._kept is not None else None
+        if self._kept is not None and key is not None:
+            (known,) = await self._kept.verdicts([key])
+            if known is not None:
+                found: list[int] = json.loads(known)
+                return found
+        async with self._slot() as slot:
+            answer = await self._asked(slot, {"classes": name, "answers": answers})
+        if answer is None or "classes" not in answer:
+            return list(range(len(answers)))
+        if self._kept is not None and key is not None and not answer["retired"]:
+            await self._kept.keep_verdicts([(key, json.dumps(answer["classes"]).encode())])
+        return list(answer["classes"])
 
     async def _asked(self, slot: _Slot, job: dict[str, Any]) -> dict[str, Any] | None:
         """The answer to a job of one question; None where the worker was lost over it."""

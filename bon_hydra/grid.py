@@ -1,0 +1,107 @@
+"""The points of a sweep, as Hydra composes them: all of them before the first starts, and never from changed files.
+
+Knows Hydra; does not know what a run does with a configuration.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf, flag_override
+
+from bon_hydra.names import override_keys
+
+
+def keep_files_as_they_are() -> None:
+    """Every YAML that is read from here on is read once: one that is edited in mid-sweep changes no later job."""
+    from hydra._internal.config_repository import CachingConfigRepository
+
+    class Kept(CachingConfigRepository):
+        """Hydra copies its repository for each composition, and composes in what it gives out: so it is the other
+        way round here, the repository stays and what it gives out is a copy.
+        """
+
+        def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
+            return self
+
+        def load_config(self, config_path: str) -> Any:
+            return copy.deepcopy(super().load_config(config_path))
+
+    loader: Any = GlobalHydra.instance().config_loader()
+    loader.repository = Kept(loader.repository)
+
+
+def points(config: DictConfig) -> list[DictConfig]:
+    """Every point of the grid, composed, with its number. A sweeper that chooses as it goes has none yet."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if not is_grid(config):
+        return []
+    loader = GlobalHydra.instance().config_loader()
+    batches = BasicSweeper.split_arguments(_parsed(config), max_batch_size=None)
+    composed = [loader.load_sweep_config(config, list(point)) for batch in batches for point in batch]
+    for number, point in enumerate(composed):
+        with flag_override(point, ["readonly", "struct"], False):
+            point.hydra.job.num = number
+            point.hydra.job.id = str(number)
+    return composed
+
+
+def is_grid(config: DictConfig) -> bool:
+    """Whether Hydra's own sweeper runs the sweep, whose points are known before it starts."""
+    return str(config.hydra.sweeper._target_).endswith("BasicSweeper")
+
+
+def swept(hydra: Any, fixed: Collection[str]) -> dict[str, str]:
+    """What a job's overrides say of the keys that are swept: of all but those that are `fixed`."""
+    values = dict(override.lstrip("+~").partition("=")[::2] for override in hydra.overrides.task)
+    return {key: value for key, value in values.items() if key not in fixed}
+
+
+def swept_keys(config: DictConfig) -> set[str]:
+    """The keys that differ between jobs."""
+    chosen = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    return {o.get_key_element().lstrip("+~") for o in _parsed(config) if o.is_sweep_override()} | {*map(str, chosen)}
+
+
+def fix_folder(config: DictConfig, folder: Path) -> None:
+    """Gives the jobs, which are composed anew from overrides, the sweep's folder and names of what is swept alone."""
+    keys = swept_keys(config)
+    fixed = [key for key in override_keys(config.hydra.overrides.task) if key not in keys]
+    with flag_override(config, ["readonly", "struct"], False):
+        config.hydra.sweep.dir = str(folder)
+        config.hydra.overrides.hydra += [f"hydra.sweep.dir={_quoted(str(folder))}"]
+        if fixed:
+            config.hydra.overrides.hydra += [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"]
+
+
+def side_by_side(config: DictConfig, jobs: int | None) -> int:
+    """How many jobs the launcher runs at once, as it says itself; `jobs` there are, None: nobody knows yet."""
+    launcher = config.hydra.launcher
+    target = str(launcher._target_)
+    most = jobs if jobs is not None else int(OmegaConf.select(config, "hydra.sweeper.n_jobs") or 1)
+    if target.endswith("BasicLauncher"):
+        return 1
+    if "joblib" in target:
+        asked = int(launcher.get("n_jobs") or 1)
+        return min(most, asked if asked > 0 else max(1, (os.cpu_count() or 1) + 1 + asked))
+    if "slurm" in target:
+        return min(most, int(launcher.get("array_parallelism") or most))
+    return most
+
+
+def _parsed(config: DictConfig) -> list[Any]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
+        list(config.hydra.overrides.task)
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
