@@ -258,6 +258,7 @@ HARMFUL = {
     "katex": r"$\href{javascript:window.harmed='katex'}{x}$ $\includegraphics{https://evil.test/x.png}$ "
     r"$\htmlData{x=1}{y}$ $\htmlId{query}{y}$ $\url{https://evil.test}$",
     "katex that spreads": r"$$\rule{9000em}{9000em}$$ $$\raisebox{-900em}{pass}$$ $\kern-900em PASS$",
+    "katex that covers": r"$\smash{\raisebox{1em}{\rule{19em}{19em}}}$ $\rlap{\smash{\raisebox{9em}{PASS}}}$",
     "katex that goes on": r"$\def\a{\a\a}\a$ " + "$" + "{" * 800 + "}" * 800 + "$",
     "template": "{{ 7 * 7 }} {% raw %} ${window.harmed='template'} `",
     "handlers": '<a href="x" onclick="harmed=1" id="content">x</a><form id="query"><input name="state"></form>',

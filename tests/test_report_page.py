@@ -110,7 +110,7 @@ def test_what_a_summary_says_more_is_told(
     monkeypatch.setattr("bon_hydra.report.page.figures.summarise", says_more)
     write_page([cool_run], tmp_path / "page.html", 5000)
     page = tab.open(tmp_path / "page.html")
-    expect(card(page, "Does the first win?").locator(".told")).to_have_text(
+    expect(card(page, "Does the first win?").locator(".told").first).to_have_text(
         "all splits flat (p = 0.5): as it should be"
     )
     takes = "all splits 50\u202f% takes k = 2 (1–3), 80\u202f% takes k = 4 (3 or more)"

@@ -115,6 +115,18 @@ def test_math_is_rendered(tab: Watched, page_of_one: Path) -> None:
     assert page.evaluate("document.fonts.check('16px KaTeX_Math')")
 
 
+def test_math_ends_where_it_is_closed(tab: Watched, tmp_path: Path) -> None:
+    """On the same line or a later one; what follows it is text, and prices and open ends are no math."""
+    text = "$$x = 1$$. So:\n\n$$\na\n= b\n$$\nwhich costs $5 and $10 \\[ c \\] here.\n\n$$ d"
+    run = write(tmp_path / "run.parquet", [asked("id", "q", [Said("pass", text)])])
+    write_page([run], tmp_path / "page.html", 10)
+    body = candidate(tab.open(tmp_path / "page.html", "#q/id"), 0).locator(".body .text")
+    expect(body.locator(".math.display")).to_have_count(3)
+    expect(body.locator(".math")).to_have_count(3)
+    texts = [". So:", "which costs $5 and $10", "here.", "$$ d"]
+    assert body.evaluate("(body, texts) => texts.filter((text) => !body.textContent.includes(text))", texts) == []
+
+
 def test_code_is_highlighted(tab: Watched, page_of_one: Path) -> None:
     """Fenced with its language; the whole answer where it is nothing but a program; references as JSON."""
     page = tab.open(page_of_one, "#q/sum-even")

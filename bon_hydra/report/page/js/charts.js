@@ -15,6 +15,7 @@ globalThis.trustedTypes?.createPolicy("default", {
 });
 
 const BAND_OPACITY = 0.13;
+const FAINT_BAND = 0.08; // of many bands over each other
 const FILLED = 3; // more histograms than these over each other are outlines
 const HIGH = 0.5; // rates that all lie above this are drawn on an axis that doesn't begin at 0
 
@@ -155,6 +156,7 @@ export function curves(label, { lines, xs, xName }) {
               band(
                 banded.map(({ x, ci95 }) => [at(x), ...ci95]),
                 color,
+                lines.length > 2 ? FAINT_BAND : BAND_OPACITY,
               ),
             ]
           : []),
@@ -183,7 +185,7 @@ export function curves(label, { lines, xs, xName }) {
   }));
 }
 
-function band(rows, fill) {
+function band(rows, fill, opacity) {
   return {
     type: "custom",
     data: [rows[0].slice(0, 2)],
@@ -194,7 +196,7 @@ function band(rows, fill) {
       return {
         type: "polygon",
         shape: { points: [...edge(1), ...edge(2).reverse()] },
-        style: { fill, opacity: BAND_OPACITY },
+        style: { fill, opacity },
       };
     },
   };

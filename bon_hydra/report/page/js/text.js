@@ -11,24 +11,73 @@ const LONGEST_MARKDOWN = 100_000;
 const MOST_FORMULAS = 800; // of one text; what comes after them is shown as its source
 const FOLDED_CHARACTERS = 6000; // a longer text shows its beginning first
 
+// Math in a line is the plug-in's matter; its displays, which swallow what follows a closing $$, are read here.
 const markdown = new MarkdownIt({ html: false, breaks: true }).use(tex, { delimiters: "all", render: String });
-markdown.inline.ruler.before("escape", "loose_math", looseMath);
+markdown.block.ruler.disable(["math_block_dollar", "math_block_bracket"]);
+markdown.block.ruler.after("blockquote", "display_block", displayBlock, {
+  alt: ["paragraph", "reference", "blockquote", "list"],
+});
+markdown.inline.ruler.before("escape", "display_inline", displayInline);
 
-// Math that stands in a line as display math does, an environment, or a bare \boxed{…}, as models write them.
-const DISPLAY =
-  /\\\[([^]+?)\\\]|\$\$([^]+?)\$\$|(\\begin\{(align|equation|gather|multline|cases|array|[bpv]?matrix)(\*?)\}[^]+?\\end\{\4\5\})/y;
+const ENVIRONMENT = String.raw`\\begin\{((?:align|equation|gather|multline|cases|array|[bpv]?matrix)\*?)\}`;
+const OPENING = new RegExp(String.raw`\$\$|\\\[|${ENVIRONMENT}`, "y");
+const CLOSING = { $$: "$$", "\\[": "\\]" };
 
-function looseMath(inline, silent) {
-  const { src, pos } = inline;
-  const end = src.startsWith("\\boxed{", pos) ? closingBrace(src, pos + 6) : 0;
-  DISPLAY.lastIndex = pos;
-  const display = end ? null : "\\$".includes(src[pos]) && DISPLAY.exec(src);
-  if (!end && !display) return false;
-  if (!silent) {
-    const token = inline.push(display ? "math_display" : "math_inline", "math", 0);
-    token.content = display ? (display[1] ?? display[2] ?? display[3]) : src.slice(pos, end);
+// The display that opens at a place of a text: what opens and closes it, and whether these are LaTeX themselves.
+function openingAt(text, at) {
+  OPENING.lastIndex = at;
+  const found = OPENING.exec(text);
+  if (!found) return null;
+  const [open, environment] = found;
+  return { open, close: environment ? `\\end{${environment}}` : CLOSING[open], isLatex: Boolean(environment) };
+}
+
+const contentOf = ({ open, close, isLatex }, inner) => (isLatex ? open + inner + close : inner);
+
+// A display that begins a line and may go on over several; what follows it on its last line is a paragraph.
+function displayBlock(block, start, end, silent) {
+  const lineAt = (line) => block.src.slice(block.bMarks[line] + block.tShift[line], block.eMarks[line]);
+  const display = openingAt(lineAt(start), 0);
+  if (!display) return false;
+  const lines = [];
+  for (let line = start; line < end; line++) {
+    if (line > start && block.sCount[line] < block.blkIndent && !block.isEmpty(line)) return false; // out of its list
+    const text = line === start ? lineAt(line).slice(display.open.length) : lineAt(line);
+    const closes = text.indexOf(display.close);
+    if (closes < 0) {
+      lines.push(text);
+      continue;
+    }
+    if (silent) return true;
+    block.line = line + 1;
+    const token = block.push("math_block", "math", 0);
+    token.content = contentOf(display, [...lines, text.slice(0, closes)].join("\n"));
+    const rest = text.slice(closes + display.close.length).trim();
+    if (rest) paragraph(block, rest, line);
+    return true;
   }
-  inline.pos = end || DISPLAY.lastIndex;
+  return false;
+}
+
+function paragraph(block, text, line) {
+  block.push("paragraph_open", "p", 1);
+  const inline = block.push("inline", "", 0);
+  Object.assign(inline, { content: text, map: [line, line + 1], children: [] });
+  block.push("paragraph_close", "p", -1);
+}
+
+// A display in the middle of a line, or a bare \boxed{…}, as models write them.
+function displayInline(inline, silent) {
+  const { src, pos } = inline;
+  const boxed = src.startsWith("\\boxed{", pos) ? closingBrace(src, pos + 6) : 0;
+  const display = boxed ? null : openingAt(src, pos);
+  const closes = display ? src.indexOf(display.close, pos + display.open.length) : -1;
+  if (!boxed && closes < 0) return false;
+  if (!silent) {
+    const token = inline.push(boxed ? "math_inline" : "math_display", "math", 0);
+    token.content = boxed ? src.slice(pos, boxed) : contentOf(display, src.slice(pos + display.open.length, closes));
+  }
+  inline.pos = boxed || closes + display.close.length;
   return true;
 }
 
