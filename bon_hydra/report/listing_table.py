@@ -47,7 +47,7 @@ def listing_table(lines: Sequence[Line], out: Console) -> RenderableType:
     ordered = [name for name in ("when", "experiment", "model", *figures, "status") if name in columns]
     ordered += [name for name in texts if name not in ordered]
     rows = list(zip(*(columns[name] for name in ordered), strict=True))
-    parts: list[RenderableType] = [Grid("", ordered, rows, figures=figures)]
+    parts: list[RenderableType] = [Grid("", ordered, rows, figures=figures, space=False)]
     if dropped:
         names = ", ".join(reversed(dropped))
         parts.append(Text(f"No room for: {names} (a wider terminal, a pipe and --json have them).", style="dim"))

@@ -53,14 +53,16 @@ class Grid:
         rows: Iterable[Sequence[str]],
         texts: int = 1,
         figures: Sequence[str] | None = None,
+        space: bool = True,
     ) -> None:
         """`texts`: so many columns from the left hold text, the others figures; or `figures` names those.
 
-        With `figures` the columns stay beside each other, however narrow the terminal.
+        With `figures` the columns stay beside each other, however narrow the terminal. `space`: an empty line below.
         """
         self._title, self._header = title, list(header)
         self._texts = texts if figures is None else len(self._header)
         self._right = set(figures or ())
+        self._space = space
         self._rows = [[clean(cell) for cell in row] for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -79,7 +81,8 @@ class Grid:
         else:
             for line in self._plain():
                 yield Text(line)
-        yield Text("")
+        if self._space:
+            yield Text("")
 
     def _is_figure(self, at: int) -> bool:
         return at >= self._texts or self._header[at] in self._right
