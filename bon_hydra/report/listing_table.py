@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from bon_hydra.report.listing import Line, Listed
-from bon_hydra.report.tables import Grid, clean, dollars, percent, whole
+from bon_hydra.report.tables import GAP, Grid, clean, dollars, percent, whole
 
 LEFT_OUT_FIRST = ("run", "splits", "T", "cost", "candidates", "model")
 NOTES_LEAST = 14
@@ -56,7 +56,7 @@ def listing_table(lines: Sequence[Line], out: Console) -> RenderableType:
 
 def _room(columns: dict[str, list[str]], width: int) -> int:
     """What is left for the notes."""
-    taken = sum(max(map(cell_len, [name, *cells])) + 3 for name, cells in columns.items() if name != "notes")
+    taken = sum(max(map(cell_len, [name, *cells])) + GAP for name, cells in columns.items() if name != "notes")
     return width - taken
 
 

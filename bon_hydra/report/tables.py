@@ -20,6 +20,10 @@ from rich.text import Text
 
 from bon_hydra.records import SCORED
 
+INTERVAL = "95 %"
+"""The title of a column that belongs to the one before it."""
+GAP = 2
+"""Columns of a terminal between two columns of a table."""
 PIPE_WIDTH = 100_000
 """Columns of a pipe: more than any table takes."""
 
@@ -70,8 +74,12 @@ class Grid:
         if self._title:
             yield Text(clean(self._title), style="bold cyan")
         if console.is_terminal:
-            for columns in self._blocks(options.max_width):
-                table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+            for number, columns in enumerate(self._blocks(options.max_width)):
+                if number:
+                    yield Text("")
+                table = Table(
+                    box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+                )
                 for at in columns:
                     justify: Literal["left", "right"] = "right" if self._is_figure(at) else "left"
                     table.add_column(self._header[at], justify=justify, overflow="fold")
@@ -92,17 +100,24 @@ class Grid:
         return [max(cell_len(line) for row in table for line in row[at].split("\n")) for at in range(len(self._header))]
 
     def _blocks(self, width: int) -> list[list[int]]:
-        """Columns that fit beside each other, the texts in each block."""
+        """Columns that fit beside each other, the texts in each block; an interval stays with its rate."""
         widths = self._widths()
         texts = list(range(self._texts))
-        beside = sum(widths[at] + 3 for at in texts)
-        blocks, left = [list(texts)], width - beside
+        together: list[list[int]] = []
         for at in range(self._texts, len(widths)):
-            if widths[at] + 3 > left and blocks[-1] != texts:
+            if self._header[at] == INTERVAL and together:
+                together[-1].append(at)
+            else:
+                together.append([at])
+        beside = sum(widths[at] + GAP for at in texts)
+        blocks, left = [list(texts)], width - beside
+        for columns in together:
+            taken = sum(widths[at] + GAP for at in columns)
+            if taken > left and blocks[-1] != texts:
                 blocks.append(list(texts))
                 left = width - beside
-            blocks[-1].append(at)
-            left -= widths[at] + 3
+            blocks[-1] += columns
+            left -= taken
         return blocks
 
     def _plain(self) -> Iterator[str]:
