@@ -23,7 +23,7 @@ from bon_hydra.cli import main
 from bon_hydra.records import Judged
 from bon_hydra.report import elections
 from bon_hydra.report.inspection import inspect_one
-from bon_hydra.report.plot import outcome_shares
+from bon_hydra.report.panels import outcome_shares
 from bon_hydra.report.summary import summarise
 
 

@@ -57,7 +57,7 @@ def test_averages_are_covered_on_the_whole() -> None:
 @pytest.mark.parametrize(("candidates", "k", "queries"), [(4, 1, 100), (8, 4, 100), (4, 1, 300), (16, 1, 100)])
 def test_equal_runs_are_called_different_once_in_twenty(candidates: int, k: int, queries: int) -> None:
     """At most 6 %, at least 4 %; and the interval of the difference holds 0."""
-    times = 2500
+    times = 2500 if k == 1 else 1000  # its sums have many more values
     found = simulated.rejections(0.4, 2.0, queries, candidates, k, times)
     assert 0.04 - slack(0.04, times) <= found.mid_p <= 0.06 + slack(0.06, times)
     assert found.plain <= 0.05 + slack(0.05, times)
