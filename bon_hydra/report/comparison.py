@@ -27,9 +27,10 @@ NOT_COMPARED = ("notes", "experiment_name", "output.", "concurrency", "budget_us
 def compare_runs(path_a: Path, path_b: Path, metric_name: str = "pass@1", by: str | None = None) -> dict[str, Any]:
     """Everything `bon compare` says of run b against run a, with the contract's names.
 
-    Beside them: `changed` (what differs between the two configurations), `notes`, and in each difference `queries`,
-    `p_value_exact`, `p_holm` (adjusted for the number of splits, or groups) and `uncut` (verified among the answers
-    that were not cut off). Raises ConfigError where the runs share no query or the metric is not one of both.
+    Beside them: `cut_off` (shares of the answers to shared queries), `changed` (what differs between the two
+    configurations), `notes`, and in each difference `queries`, `p_value_exact`, `p_holm` (adjusted for the number of
+    splits, or groups) and `uncut` (verified among the answers that were not cut off). Raises ConfigError where the
+    runs share no query or the metric is not one of both.
     """
     a, b = read_outcomes(path_a, by), read_outcomes(path_b, by)
     chosen = metric(metric_name, a, b)
@@ -59,6 +60,7 @@ def compare_runs(path_a: Path, path_b: Path, metric_name: str = "pass@1", by: st
         "overall": pair.difference(np.ones(len(pair.a), bool), strata=True),
         "splits": pair.apart([a.keys[at][0] for at in pair.in_a]),
         "warnings": warnings,
+        "cut_off": {side: _cut_off(run, where) for side, run, where in (("a", a, in_a), ("b", b, in_b))},
         "changed": changed(a.metadata, b.metadata),
         "notes": {"a": a.metadata.get("notes", ""), "b": b.metadata.get("notes", "")},
     }
@@ -126,14 +128,18 @@ def _warn_of_judging(a: Outcomes, b: Outcomes, in_a: Ints, in_b: Ints) -> list[s
             warnings.append(f"references differ in {differing:,} shared queries: their verdicts mean different things")
     for side, run, where in (("a", a, in_a), ("b", b, in_b)):
         rows = np.isin(run.query, where)
-        cut_off = float(run.cut_off[rows].mean())
-        if cut_off > CUT_OFF:
+        if (cut_off := _cut_off(run, where)) > CUT_OFF:
             said = f"{100 * cut_off:.1f} % of the answers were cut off at the token limit"
             warnings.append(f"{side}: {said}; the rates among uncut answers stand beside")
         missing = 1 - float(run.scored[rows].sum()) / (len(where) * run.width)
         if missing > MISSING:
             warnings.append(f"{side}: {100 * missing:.1f} % of the candidates are not scored, and not counted as wrong")
     return warnings
+
+
+def _cut_off(run: Outcomes, where: Ints) -> float:
+    """The share of the candidates of some queries that were cut off."""
+    return float(run.cut_off[np.isin(run.query, where)].mean())
 
 
 def _warn_of_files(a: Outcomes, b: Outcomes, in_a: Ints, in_b: Ints) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bon_hydra.report.tables import Grid, clean, percent, whole
+from bon_hydra.report.comparison import CUT_OFF
+from bon_hydra.report.tables import INTERVAL, Grid, clean, percent, whole
 
 
 def comparison_table(found: dict[str, Any]) -> RenderableType:
@@ -29,9 +30,10 @@ def comparison_table(found: dict[str, Any]) -> RenderableType:
     parts += [Text(f"{counted}{same}."), Text("")]
     splits = list(found["splits"].items())
     sections = splits if len(splits) == 1 else [*splits, ("overall", found["overall"])]
-    parts.append(_differences(f"{found['metric']}, query by query", "split", sections))
+    cut = any(share > CUT_OFF for share in found["cut_off"].values())
+    parts.append(_differences(f"{found['metric']}, query by query", "split", sections, cut))
     if by := found.get("by"):
-        parts.append(_differences(f"By {by['key']}", by["key"], list(by["groups"].items())))
+        parts.append(_differences(f"By {by['key']}", by["key"], list(by["groups"].items()), cut))
     parts.append(Text(_conclusion(found["metric"], found["overall"]), style="bold"))
     parts.append(Text(f"Test: {found['overall']['method']}."))
     return Group(*parts)
@@ -47,9 +49,8 @@ def points(difference: float | None) -> str:
     return "–" if difference is None else f"{100 * difference:+.1f}"
 
 
-def _differences(title: str, key: str, sections: list[tuple[str, dict[str, Any]]]) -> Grid:
+def _differences(title: str, key: str, sections: list[tuple[str, dict[str, Any]]], cut: bool) -> Grid:
     several = len(sections) > 1
-    cut = any(section["uncut"] and _differ(section) for _, section in sections)
     rows = []
     for name, one in sections:
         low, high = one["ci95"] or (None, None)
@@ -68,16 +69,9 @@ def _differences(title: str, key: str, sections: list[tuple[str, dict[str, Any]]
                 *([percent(one["uncut"]["rate_a"]), percent(one["uncut"]["rate_b"])] if cut else []),
             ]
         )
-    header = [key, "queries", "a", "b", "b - a", "95 %", "p", *(["p (Holm)"] if several else [])]
+    header = [key, "queries", "a", "b", "b - a", INTERVAL, "p", *(["p (Holm)"] if several else [])]
     header += ["wins", "losses", "ties", "detectable", *(["a uncut", "b uncut"] if cut else [])]
     return Grid(title, header, rows)
-
-
-def _differ(section: dict[str, Any]) -> bool:
-    """Whether the rates among uncut answers say something else."""
-    return any(
-        uncut is not None and abs(uncut - (section[rate] or 0.0)) > 0.001 for rate, uncut in section["uncut"].items()
-    )
 
 
 def p_value(p: float | None) -> str:

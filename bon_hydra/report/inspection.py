@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bon_hydra.records import METADATA
 from bon_hydra.report.tables import (
+    INTERVAL,
     Grid,
     clean,
     dollars,
@@ -91,7 +92,7 @@ def _rates(sections: Sections, key: str) -> Grid:
         ]
         for name, section in sections
     ]
-    header += [title for name in names.values() for title in (name, "95 %")]
+    header += [title for name in names.values() for title in (name, INTERVAL)]
     return Grid("Verification rates: of scored candidates, of first candidates, of queries (any)", header, rows)
 
 
@@ -120,7 +121,7 @@ def _by_index(sections: Sections) -> Grid:
             rate = binary_rate(counts["verified"], counts["scored"])
             cells += [percent(rate.estimate), interval(rate.ci95)]
         rows.append([at, *cells])
-    header = ["candidate", *(title for name, _ in sections for title in (name, "95 %"))]
+    header = ["candidate", *(title for name, _ in sections for title in (name, INTERVAL))]
     return Grid("Does the first win? Rate by candidate index", header, rows)
 
 
@@ -132,7 +133,7 @@ def _index_tests(sections: Sections) -> list[RenderableType]:
         if test["says"].startswith(("not flat", "all candidates")):
             line.stylize("bold red")
         if left := test["queries_left_out"]:
-            line.append(f" ({left:,} queries with missing candidates could not be tested.)")
+            line.append(f" ({left:,} mixed queries that lack candidates are not in the test.)")
         lines.append(line)
     return [*lines, Text("")]
 
@@ -159,7 +160,14 @@ CURVES = {
 def _curves(name: str, section: dict[str, Any]) -> RenderableType:
     told = {key: title for key, title in CURVES.items() if _known(section[key])}
     bounds = (section["bounds"] or {}).get("pass_at_k", {})
-    header = ["k", "pass@k", "95 %", "adds", "queries", *(cell for title in told.values() for cell in (title, "95 %"))]
+    header = [
+        "k",
+        "pass@k",
+        INTERVAL,
+        "adds",
+        "queries",
+        *(cell for title in told.values() for cell in (title, INTERVAL)),
+    ]
     rows = []
     for k, point in section["pass_at_k"].items():
         adds = section["marginal_at_k"][k]["estimate"]
@@ -223,7 +231,7 @@ def _costs(sections: Sections, key: str) -> Grid:
         ]
         for name, section in sections
     ]
-    header = [key, "prompt tokens", "completion tokens", "median", "95 %", "seconds", "95 %"]
+    header = [key, "prompt tokens", "completion tokens", "median", INTERVAL, "seconds", INTERVAL]
     return Grid("Tokens, latency and cost", [*header, "cost when drawn", "per verified"], rows)
 
 
@@ -238,7 +246,7 @@ def inspect_several(runs: Sequence[dict[str, Any]]) -> RenderableType:
     by = next((run["by"]["key"] for run in runs if run.get("by")), None)
     parts = [run["by"]["groups"] if by else run["splits"] for run in runs]
     names = list(dict.fromkeys(name for groups in parts for name in groups))
-    header = ["run", "model", "N", "T", "queries", "verified", "95 %", "first", "any", *names]
+    header = ["run", "model", "N", "T", "queries", "verified", INTERVAL, "first", "any", *names]
     rows = []
     for run, groups in zip(runs, parts, strict=True):
         overall, metadata = run["overall"], run["metadata"]

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from bon_hydra.report.listing import Line, Listed
-from bon_hydra.report.tables import Grid, clean, dollars, percent, whole
+from bon_hydra.report.tables import GAP, Grid, clean, dollars, percent, whole
 
 LEFT_OUT_FIRST = ("run", "splits", "T", "cost", "candidates", "model")
 NOTES_LEAST = 14
@@ -47,7 +47,7 @@ def listing_table(lines: Sequence[Line], out: Console) -> RenderableType:
     ordered = [name for name in ("when", "experiment", "model", *figures, "status") if name in columns]
     ordered += [name for name in texts if name not in ordered]
     rows = list(zip(*(columns[name] for name in ordered), strict=True))
-    parts: list[RenderableType] = [Grid("", ordered, rows, figures=figures)]
+    parts: list[RenderableType] = [Grid("", ordered, rows, figures=figures, space=False)]
     if dropped:
         names = ", ".join(reversed(dropped))
         parts.append(Text(f"No room for: {names} (a wider terminal, a pipe and --json have them).", style="dim"))
@@ -56,7 +56,7 @@ def listing_table(lines: Sequence[Line], out: Console) -> RenderableType:
 
 def _room(columns: dict[str, list[str]], width: int) -> int:
     """What is left for the notes."""
-    taken = sum(max(map(cell_len, [name, *cells])) + 3 for name, cells in columns.items() if name != "notes")
+    taken = sum(max(map(cell_len, [name, *cells])) + GAP for name, cells in columns.items() if name != "notes")
     return width - taken
 
 

@@ -20,6 +20,10 @@ from rich.text import Text
 
 from bon_hydra.records import SCORED
 
+INTERVAL = "95 %"
+"""The title of a column that belongs to the one before it."""
+GAP = 2
+"""Columns of a terminal between two columns of a table."""
 PIPE_WIDTH = 100_000
 """Columns of a pipe: more than any table takes."""
 
@@ -53,14 +57,16 @@ class Grid:
         rows: Iterable[Sequence[str]],
         texts: int = 1,
         figures: Sequence[str] | None = None,
+        space: bool = True,
     ) -> None:
         """`texts`: so many columns from the left hold text, the others figures; or `figures` names those.
 
-        With `figures` the columns stay beside each other, however narrow the terminal.
+        With `figures` the columns stay beside each other, however narrow the terminal. `space`: an empty line below.
         """
         self._title, self._header = title, list(header)
         self._texts = texts if figures is None else len(self._header)
         self._right = set(figures or ())
+        self._space = space
         self._rows = [[clean(cell) for cell in row] for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -68,8 +74,12 @@ class Grid:
         if self._title:
             yield Text(clean(self._title), style="bold cyan")
         if console.is_terminal:
-            for columns in self._blocks(options.max_width):
-                table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+            for number, columns in enumerate(self._blocks(options.max_width)):
+                if number:
+                    yield Text("")
+                table = Table(
+                    box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+                )
                 for at in columns:
                     justify: Literal["left", "right"] = "right" if self._is_figure(at) else "left"
                     table.add_column(self._header[at], justify=justify, overflow="fold")
@@ -79,7 +89,8 @@ class Grid:
         else:
             for line in self._plain():
                 yield Text(line)
-        yield Text("")
+        if self._space:
+            yield Text("")
 
     def _is_figure(self, at: int) -> bool:
         return at >= self._texts or self._header[at] in self._right
@@ -89,17 +100,24 @@ class Grid:
         return [max(cell_len(line) for row in table for line in row[at].split("\n")) for at in range(len(self._header))]
 
     def _blocks(self, width: int) -> list[list[int]]:
-        """Columns that fit beside each other, the texts in each block."""
+        """Columns that fit beside each other, the texts in each block; an interval stays with its rate."""
         widths = self._widths()
         texts = list(range(self._texts))
-        beside = sum(widths[at] + 3 for at in texts)
-        blocks, left = [list(texts)], width - beside
+        together: list[list[int]] = []
         for at in range(self._texts, len(widths)):
-            if widths[at] + 3 > left and blocks[-1] != texts:
+            if self._header[at] == INTERVAL and together:
+                together[-1].append(at)
+            else:
+                together.append([at])
+        beside = sum(widths[at] + GAP for at in texts)
+        blocks, left = [list(texts)], width - beside
+        for columns in together:
+            taken = sum(widths[at] + GAP for at in columns)
+            if taken > left and blocks[-1] != texts:
                 blocks.append(list(texts))
                 left = width - beside
-            blocks[-1].append(at)
-            left -= widths[at] + 3
+            blocks[-1] += columns
+            left -= taken
         return blocks
 
     def _plain(self) -> Iterator[str]:

@@ -13,7 +13,9 @@ import numpy as np
 from bon_hydra.statistics.intervals import Floats, Ints
 
 PATTERNS = 16
-"""Queries that lack candidates are taken in by the most common sets of indexes they have, up to so many."""
+COVERED = 0.95
+"""Queries that lack candidates are taken in by the sets of indexes they have, the most common first, up to so many
+sets, and until so large a share of the queries is in."""
 RESAMPLES = 999
 
 
@@ -52,8 +54,12 @@ def index_test(patterns: Sequence[Pattern], width: int, seed: int = 0) -> IndexT
     """
     mixed = [(pattern, _mixed(pattern)) for pattern in patterns if len(pattern.indexes) > 1]
     mixed = sorted((one for one in mixed if one[1]), key=lambda one: -one[1])
-    kept = mixed[:PATTERNS]
-    queries = sum(count for _, count in kept)
+    all_mixed, queries = sum(count for _, count in mixed), 0
+    kept = []
+    for one in mixed[:PATTERNS]:
+        if queries < COVERED * all_mixed:
+            kept.append(one)
+            queries += one[1]
     if not queries:
         return IndexTest(None, None, 0)
     draw = np.random.default_rng(seed)

@@ -73,22 +73,22 @@ def sampled_majority(
     total, squares = np.zeros((2, queries, n))
     if width == 0:
         return total, squares
-    at = np.arange(queries)[:, None]
-    members = np.zeros((queries, width + 1))
-    np.add.at(members, (at, classes), 1.0)
-    share = np.zeros((queries, width + 1))
-    np.add.at(share, (at, classes), right)
-    share = share[:, :width] / np.maximum(members[:, :width], 1.0)
+    at = np.arange(queries)
+    members, verified = np.zeros((2, width + 1, queries))
+    np.add.at(members, (classes, at[:, None]), 1.0)
+    np.add.at(verified, (classes, at[:, None]), right)
+    share = verified[:width] / np.maximum(members[:width], 1.0)
     for _ in range(times):
         order = np.argsort(draw.random((queries, n)), axis=1)
-        voted, weight = np.take_along_axis(classes, order, 1), np.take_along_axis(weights, order, 1)
-        tally = np.zeros((queries, width + 1))
+        voted = np.take_along_axis(classes, order, 1).T
+        weight = np.take_along_axis(weights, order, 1).T
+        tally = np.zeros((width + 1, queries))  # the last row is where abstentions go
         for k in range(n):
-            tally[at[:, 0], voted[:, k]] += np.where(voted[:, k] < 0, 0.0, weight[:, k])
-            votes = tally[:, :width]
-            top = votes.max(axis=1)
-            winners = (votes >= top[:, None] * (1 - 1e-12)) & (top[:, None] > 0)
-            value = (share * winners).sum(axis=1) / np.maximum(winners.sum(axis=1), 1)
+            tally[voted[k], at] += weight[k]
+            votes = tally[:width]
+            top = votes.max(axis=0)
+            winners = (votes >= top * (1 - 1e-12)) & (top > 0)
+            value = (share * winners).sum(axis=0) / np.maximum(winners.sum(axis=0), 1)
             total[:, k] += value
             squares[:, k] += value**2
     mean = total / times
