@@ -129,13 +129,16 @@ class Sampler:
         """The query's candidates in order of index; shorter than N only when the run is halting."""
         keys = candidate_keys(self._config, self._identity, messages, query.tools)
         candidates: dict[int, Candidate] = {}
+        size = prompt_bytes(messages, query.tools)
         for index, stored in enumerate(await self._store.get(keys)):
             if stored is not None:
-                candidates[index] = self._known(index, keys[index], stored)
+                candidates[index] = known = self._known(index, keys[index], stored)
                 self.asked.met += stored.run_id == self._run_id
+                if known.response is not None:
+                    self._learn(size, known.response)
         if len(candidates) < len(keys):
             sent_seeds, body = seeds(self._config, query.query_id), self._body(query, messages)
-            draw = _Draw(query.query_id, keys, sent_seeds, body, prompt_bytes(messages, query.tools))
+            draw = _Draw(query.query_id, keys, sent_seeds, body, size)
             try:
                 await self._draw_rest(draw, candidates)
             except StoreFailed as error:  # it cannot be written: what is there may be read still
@@ -179,8 +182,9 @@ class Sampler:
 
         async def once() -> Stored:
             nonlocal attempts
-            tokens, worst_usd = draw.prompt_tokens + self._longest, self._worst_usd(draw)
-            async with self._limits.slot(tokens), self._budget.reserved(worst_usd) as room:
+            tokens = draw.prompt_tokens + self._longest
+            # The worst case is reckoned in the slot: what waited for it knows what others have learned meanwhile.
+            async with self._limits.slot(tokens), self._budget.reserved(self._worst_usd(draw)) as room:
                 client = None if self._halt.event.is_set() else await self._open_client()
                 if client is None or self._halt.event.is_set():
                     room.bill_usd = 0.0
@@ -242,7 +246,7 @@ class Sampler:
     async def _commit(self, draw: _Draw, index: int, new: Stored, room: Reserved) -> Stored:
         """Keeps an answer with its bill; a store without room for it halts the run and is tried again for a while."""
         arrived = read_choice(new)
-        self._learn(draw, arrived)
+        self._learn(draw.prompt_tokens, arrived)
         room.bill_usd = cost_of(arrived, self._prices)
         payment = room.payment() if self._prices is not None else None
         for left in reversed(range(COMMIT_TRIES)):
@@ -256,10 +260,13 @@ class Sampler:
                 await asyncio.sleep(1.0)
         raise AssertionError("the last try returns or raises")
 
-    def _learn(self, draw: _Draw, arrived: Response) -> None:
-        """A server that bills more than the bound has a larger overhead than thought: later reservations hold it."""
+    def _learn(self, prompt_tokens: int, arrived: Response) -> None:
+        """A server that bills more than the bound has a larger overhead than thought: later reservations hold it.
+
+        Also those of a later sitting, from the answers it meets; else one at the end of its budget would exceed it.
+        """
         if arrived.prompt_tokens is not None:
-            self._overhead_tokens = max(self._overhead_tokens, arrived.prompt_tokens - draw.prompt_tokens)
+            self._overhead_tokens = max(self._overhead_tokens, arrived.prompt_tokens - prompt_tokens)
         if arrived.completion_tokens is not None and self._config.max_tokens is not None:
             self._longest = max(self._longest, arrived.completion_tokens)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -323,6 +324,21 @@ def test_a_cache_that_costs_more_than_it_saves_is_no_way_around_the_budget(tmp_p
         drawn = draw(settings, tmp_path / "s", api.url, [query()], budget=0.5, prices=prices)
         assert 2 < len(api.requests) < 40
     assert 0.2 < drawn.spent <= 0.5
+
+
+def test_what_a_server_bills_beyond_the_bound_is_known_in_the_next_sitting_too(tmp_path: Path) -> None:
+    """A prompt that the server adds itself: a run at the end of its budget does not exceed it by being gone on with."""
+    usage = {"prompt_tokens": 5000, "completion_tokens": 1}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "3"}, "finish_reason": "stop"}
+    body = json.dumps({"id": "x", "model": "m", "choices": [choice], "usage": usage}).encode()
+    settings, prices = config(num_candidates=40, concurrency=1), Prices(1.0, 1.0, 1.0)
+    with FakeApi(faults=lambda _: Raw(200, body)) as api:
+        first = draw(settings, tmp_path / "s", api.url, [query()], budget=0.1, prices=prices)
+        asked = len(api.requests)
+        again = draw(settings, tmp_path / "s", api.url, [query()], budget=0.1, prices=prices)
+        assert 10 < asked == len(api.requests)
+    assert first.spent == again.spent <= 0.1
+    assert again.halt.status == "budget_reached"
 
 
 def test_of_two_runs_that_draw_the_same_at_once_one_asks_and_both_hold_its_answer(tmp_path: Path) -> None:
