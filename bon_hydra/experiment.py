@@ -216,7 +216,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         for file in folder.glob(f"{store_path.name}*"):
             file.unlink()
     log.info("%s: %s", status, _json(totals))
-    return Ending(status, halt.message, _linked(parquet, folder), _reused(writer.tally))
+    return Ending(status, halt.message, linked(parquet, folder), _reused(writer.tally))
 
 
 def _verified_per_dollar(overall: dict[str, Any]) -> float:
@@ -418,7 +418,7 @@ def _say_goodbye(folder: Path, ending: Ending) -> None:
     terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", soft_wrap=True)
 
 
-def _linked(parquet: Path, folder: Path) -> Path:
+def linked(parquet: Path, folder: Path) -> Path:
     """Where `output.file` is a path, a link stands in the run folder."""
     if parquet.parent != folder:
         link = folder / parquet.name

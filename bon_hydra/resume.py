@@ -25,6 +25,7 @@ from bon_hydra.logs import log_to
 from bon_hydra.names import parquet_path, shown_path, store_file
 from bon_hydra.plan import refuse_unreachable
 from bon_hydra.preflight import Prepared, prepare
+from bon_hydra.report.summary import write_summary
 from bon_hydra.report.sweep import finish_sweep
 from bon_hydra.running import at_work, is_running
 from bon_hydra.runs import read_metadata, run_folder, sweep_folder
@@ -90,8 +91,14 @@ def _resume_run(
         if status == "complete" and parquet.exists():
             print(f"{shown_path(folder)}: complete already, nothing to do", file=sys.stderr)
             return Ended(0, "complete")
-        if parquet.exists() and read_metadata(parquet).get("run_id") != saved["run_id"]:
+        written = read_metadata(parquet) if parquet.exists() else {}
+        if written and written.get("run_id") != saved["run_id"]:
             raise ConfigError(f"output.file: {parquet} holds another run by now; move it away, then resume")
+        if written.get("status") == "complete" and not store_file(config, folder).exists():
+            # Killed when its private store had gone already and its summary had not come yet.
+            write_summary(experiment.linked(parquet, folder), "complete")
+            print(f"{shown_path(folder)}: complete already, nothing to do", file=sys.stderr)
+            return Ended(0, "complete")
         prepared = prepare(config, own_file=True)
         origin = experiment.Origin(
             tuple(json.loads(saved.get("overrides") or "[]")),

@@ -141,6 +141,29 @@ def test_what_is_complete_is_left_alone(tmp_path: Path) -> None:
         assert (parquet.read_bytes(), len(api.requests)) == (before, asked)
 
 
+@pytest.mark.parametrize("file", ["{experiment}.parquet", "mine/chosen.parquet"])
+def test_a_run_killed_after_its_private_store_went_is_complete(tmp_path: Path, file: str) -> None:
+    """What was bought is all in its file; only the summary is missing, and is written."""
+    with FakeApi(reply=sum_of, latency=0.05) as api:
+        arguments = asking(api.url, additions(tmp_path, 4), "output.store=null", f"output.file='{file}'")
+        process = start(tmp_path, *arguments)
+        while api.choices < 4:
+            assert process.poll() is None, process.communicate()
+        (summary,) = (tmp_path / "outputs").glob("*/*/summary.json")
+        running = summary.read_text()
+        told = process.communicate(timeout=60)
+        assert process.returncode == 0, told
+        whole = json.loads(summary.read_text())
+        summary.write_text(running)
+        for link in summary.parent.glob("*.parquet"):
+            if link.is_symlink():
+                link.unlink()
+        done = bon(tmp_path, "resume", str(summary.parent))
+        assert (done.returncode, "complete already" in done.stderr) == (0, True), done.stderr
+        assert json.loads(summary.read_text()) == whole
+        assert len(api.requests) == 16
+
+
 def stopped(tmp_path: Path, api: FakeApi, *more: str) -> Path:
     """The folder of a run that its server stopped."""
     done = run(tmp_path, *asking(api.url, additions(tmp_path, 4), "concurrency=1", *more))

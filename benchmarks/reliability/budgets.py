@@ -1,8 +1,8 @@
 """What a run is billed never exceeds its budget.  python benchmarks/reliability/budgets.py [--short] [FIRST [COUNT]]
 
 1,000 runs, each drawn from its number: prices, budget, lengths, concurrency, how often requests fail in which way, when
-the run is killed or interrupted, and whether its budget is raised then. Every sitting is a process of its own that meets
-real SIGKILLs; all but a few are forked from a warm process (`sitting`), the others are `python -m bon_hydra` and
+the run is killed or interrupted, and whether its budget is raised then. Every sitting is a process of its own that
+meets real SIGKILLs; all but a few are forked from a warm process (`sitting`), the others are `python -m bon_hydra` and
 `bon resume`. The server bills at once when a request arrives, whether its answer ever does or not.
 """
 
@@ -22,142 +22,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import app
 import zstandard
-from fake_api import FakeApi, Raw, Request
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
+import app
+from draws import NO_BILL, Account, Plan, drawn
+from fake_api import FakeApi
 from sitting import Forked, first, resumed, warm_up
 from soak import Figure, Process, none_of, read_store, run_folders, tell
 
-from bon_hydra.keys import prompt_bytes
-from bon_hydra.sampling import OVERHEAD_TOKENS
 from bon_hydra.saved import resolved_yaml
 from bon_hydra.schema import ColumnsConfig, Config, DatasetConfig, ModelConfig, OutputConfig, PricesConfig
 
 RUNS, SHORT_RUNS = 1000, 16
-WHOLE_EVERY = 40
-"""One run in so many is done by whole processes."""
 AT_ONCE = 3
-NO_BILL = ("server_error", "rate_limited_bare", "bad_request")
-BILLED = ("malformed", "truncated", "empty_choices", "dropped_mid_body", "hanging", "dropped")
-"""Failures that a request is billed for, or may be, though no answer arrives."""
 EXACT = 1 + 1e-9
 """Sums of thousands of numbers that are not exact."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One run, all drawn from its number."""
-
-    number: int
-    questions: tuple[str, ...]
-    candidates: int
-    concurrency: int
-    max_tokens: int
-    max_retries: int
-    prices: tuple[float, float, float]
-    """USD per million tokens: input, output, cached input."""
-    budget_usd: float
-    fault_rates: dict[str, float]
-    no_usage: float
-    """How often an answer says nothing of its tokens."""
-    dense: float
-    """Tokens of a prompt a byte of it, at the most 1."""
-    stops: tuple[signal.Signals, ...]
-    """How its sittings but the last are ended from outside."""
-    raised: float | None
-    """By what the budget is multiplied when it is reached first."""
-    whole: bool
-
-
-def drawn(number: int) -> Plan:
-    """The plan of run `number`."""
-    chance = random.Random(f"budgets {number}")
-    alphabet = chance.choice(["abc def ", "äöü 数学 ", '"\\\n\t'])
-    questions = tuple(
-        f"{i}: " + "".join(chance.choices(alphabet, k=chance.choice([5, 60, 900])))
-        for i in range(chance.randint(1, 18))
-    )
-    candidates = chance.randint(1, 5)
-    input_, output = 10 ** chance.uniform(-1, 1.8), 10 ** chance.uniform(-1, 1.8)
-    max_tokens = round(10 ** chance.uniform(0.5, 3.5))
-    prices = input_, output, input_ * chance.uniform(0, 1.2)
-    worst = [_worst(len(json.dumps(question)) + 50, max_tokens, prices) for question in questions]
-    faulty = chance.choice([0.0, 0.0, 0.3, 1.0])
-    return Plan(
-        number,
-        questions,
-        candidates,
-        concurrency=chance.choice([1, 2, 4, 8, 16]),
-        max_tokens=max_tokens,
-        max_retries=chance.choice([0, 2, 8]),
-        prices=prices,
-        budget_usd=candidates * sum(worst) * 10 ** chance.uniform(-2, 0.1),
-        fault_rates={name: faulty * chance.choice([0, 0.02, 0.1]) for name in (*NO_BILL, *BILLED)},
-        no_usage=chance.choice([0, 0, 0, 0.1, 1]),
-        dense=chance.choice([0.25, 0.7, 1.0]),
-        stops=tuple(chance.choices([signal.SIGKILL, signal.SIGINT], [4, 1], k=chance.choice([0, 0, 1, 1, 2, 3]))),
-        raised=chance.choice([None, None, 1.2, 3.0]),
-        whole=number % WHOLE_EVERY == 0,
-    )
-
-
-def _worst(prompt_bytes_: int, max_tokens: int, prices: tuple[float, float, float]) -> float:
-    return ((prompt_bytes_ + OVERHEAD_TOKENS) * max(prices[0], prices[2]) + max_tokens * prices[1]) / 1e6
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One request as the server billed it."""
-
-    id: str
-    """That of the answer's body."""
-    fate: str
-    usd: float
-    worst_usd: float
-
-
-@dataclass
-class Account:
-    """What the server knows of one run: called for each of its requests when that arrives."""
-
-    plan: Plan
-    sent: list[Sent] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._chance = random.Random(self.plan.number)
-
-    def billed_usd(self) -> float:
-        return sum(one.usd for one in self.sent)
-
-    def meets(self, request: Request) -> str | Raw | None:
-        """Bills the request, and says what it gets for it."""
-        plan, chance = self.plan, self._chance
-        fate = chance.choices(["answered", *plan.fault_rates], [1, *plan.fault_rates.values()])[0]
-        size = prompt_bytes(request.body["messages"], None)
-        prompt = min(round(size * plan.dense) + chance.choice([0, 20, OVERHEAD_TOKENS]), size + OVERHEAD_TOKENS)
-        completion = chance.choice([chance.randint(1, plan.max_tokens), plan.max_tokens])
-        cached = chance.choice([0, chance.randint(0, prompt)])
-        input_, output, cached_input = plan.prices
-        usd = ((prompt - cached) * input_ + cached * cached_input + completion * output) / 1e6
-        if fate in NO_BILL or (fate in BILLED and chance.random() < 0.2):
-            usd = 0.0
-        number = len(self.sent)
-        self.sent.append(Sent(f"{plan.number}-{number}", fate, usd, _worst(size, plan.max_tokens, plan.prices)))
-        usage = {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "prompt_tokens_details": {"cached_tokens": cached},
-        }
-        choice = {"index": 0, "message": {"role": "assistant", "content": "So it is."}, "finish_reason": "stop"}
-        body = {"id": self.sent[-1].id, "model": request.body["model"], "choices": [choice]}
-        if chance.random() >= plan.no_usage:
-            body["usage"] = usage
-        data = json.dumps(body).encode()
-        return {
-            "answered": Raw(200, data),
-            "malformed": Raw(200, b"<html>upstream went away</html>"),
-            "truncated": Raw(200, data[: len(data) // 2]),
-        }.get(fate, fate)
 
 
 @dataclass
@@ -172,7 +53,10 @@ class Outcome:
     books_usd: float = 0.0
     """What the store holds for spent."""
     withheld_usd: float = 0.0
-    """What was set aside by killed sittings, and the worst cases less the bills of requests whose bill never arrived."""
+    """What killed sittings had set aside, and the worst cases less the bills of requests whose bill never arrived.
+
+    What was in flight at a kill is in both, so it is what may be withheld at the most.
+    """
     sittings: int = 0
     stops: Counter[str] = field(default_factory=Counter)
     raised: bool = False
@@ -187,10 +71,23 @@ class Outcome:
         return self.billed_usd > self.budget_usd * EXACT
 
     @property
-    def one_more_usd(self) -> float:
-        """The largest worst case of a request of this run."""
-        sizes = (prompt_bytes([{"role": "user", "content": question}], None) for question in self.plan.questions)
-        return max(_worst(size, self.plan.max_tokens, self.plan.prices) for size in sizes)
+    def left(self) -> float:
+        """What the books leave of the budget, in worst cases of one request."""
+        return (self.budget_usd - self.books_usd) / self.plan.largest_usd
+
+    def missed(self) -> str:
+        """Which promise was not kept, if any."""
+        return ", ".join(
+            what
+            for what, is_so in (
+                ("billed more than the budget", self.over),
+                ("books below the bills", self.books_usd * EXACT < self.billed_usd),
+                ("books above the budget", self.books_usd > self.budget_usd * EXACT),
+                ("books above all reasons", self.books_usd > (self.billed_usd + self.withheld_usd) * EXACT),
+                ("the budget was not used", self.status == "budget_reached" and self.left > EXACT),
+            )
+            if is_so
+        )
 
 
 class Driven:
@@ -210,8 +107,7 @@ class Driven:
         self.data = app.jsonl(self.cwd / "questions.jsonl", rows)
         more: tuple[str, ...] = ()
         while True:
-            process = self.begin(*more)
-            more = ()
+            process = self.begin(*more)  # with the raised budget again, since a kill may have come before it was noted
             outcome.sittings += 1
             stop = stops.pop(0) if stops else None
             if stop is not None:
@@ -335,8 +231,8 @@ def figures_of(outcomes: list[Outcome]) -> list[Figure]:
     sent = [request for one in outcomes for request in one.account.sent]
     failed = [request for request in sent if request.fate != "answered"]
     in_vain = [request for request in failed if request.usd]
-    left = [(one.budget_usd - one.books_usd) / one.one_more_usd for one in reached]
-    used = [(one.billed_usd + one.withheld_usd) / one.budget_usd for one in reached]
+    left = [one.left for one in reached]
+    used = [one.books_usd / one.budget_usd for one in reached]
     return [
         Figure(
             "runs",
@@ -374,10 +270,28 @@ def figures_of(outcomes: list[Outcome]) -> list[Figure]:
         Figure(
             "budget less books where the budget was reached, in worst cases of one request",
             "<= 1",
-            f"at most {max(left, default=0):.3f}; billed or withheld are {statistics.median(used or [0]):.1%} (median)",
+            f"at most {max(left, default=0):.3f}; the books hold {statistics.median(used or [0]):.0%} of it (median)",
             max(left, default=0) <= EXACT,
         ),
     ]
+
+
+def drive(numbers: range, folder: Path) -> list[Outcome]:
+    """What became of the runs of these numbers, a few at once, all asking one server."""
+    warm_up()
+    accounts: dict[str, Account] = {}
+    with FakeApi(faults=lambda request: accounts[request.body["model"]].meets(request), latency=(0.0, 0.03)) as api:
+
+        def to_its_end(number: int) -> Outcome:
+            plan = drawn(number)
+            account = accounts[f"run-{number}"] = Account(plan)
+            cwd = folder / str(number)
+            outcome = Driven(plan, account, api.url, cwd).to_its_end()
+            shutil.rmtree(cwd)
+            return outcome
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(to_its_end, numbers))
 
 
 def main(arguments: list[str]) -> int:
@@ -385,26 +299,13 @@ def main(arguments: list[str]) -> int:
     numbers = [int(one) for one in arguments if one.isdecimal()]
     begin = numbers[0] if numbers else 0
     count = numbers[1] if len(numbers) > 1 else 1 if numbers else SHORT_RUNS if short else RUNS
-    warm_up()
     began = time.monotonic()
-    accounts: dict[str, Account] = {}
     with tempfile.TemporaryDirectory() as folder:
-        with FakeApi(faults=lambda request: accounts[request.body["model"]].meets(request), latency=(0.0, 0.03)) as api:
-
-            def drive(number: int) -> Outcome:
-                plan = drawn(number)
-                account = accounts[f"run-{number}"] = Account(plan)
-                cwd = Path(folder) / str(number)
-                outcome = Driven(plan, account, api.url, cwd).to_its_end()
-                shutil.rmtree(cwd)
-                return outcome
-
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                outcomes = list(pool.map(drive, range(begin, begin + count)))
-        for one in outcomes:
-            if one.wrong or one.over:
-                print(f"run {one.plan.number}: {one.wrong or 'billed more than its budget'}", file=sys.stderr)
-        return tell(f"{count:,} budget runs, {time.monotonic() - began:.0f} s", figures_of(outcomes))
+        outcomes = drive(range(begin, begin + count), Path(folder))
+    for one in outcomes:
+        if problem := one.wrong or one.missed():
+            print(f"run {one.plan.number}: {problem}", file=sys.stderr)
+    return tell(f"{count:,} budget runs, {time.monotonic() - began:.0f} s", figures_of(outcomes))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server that fails one request in six costs time and nothing else.  python benchmarks/reliability/faults.py [--short]
+"""A server that fails one request in six costs time only.  python benchmarks/reliability/faults.py [--short]
 
 10,000 candidates are drawn from a server without faults, and from two that refuse 10 % of all requests (one says by
 Retry-After when to come again, in seconds or as a date), fail at 3 %, drop 2 %, answer 1 % with what is no answer, and
@@ -14,8 +14,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import app
 import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
+import app
 from fake_api import FakeApi, Faults
 from soak import Figure, Process, differing, none_of, tell
 
@@ -71,6 +74,7 @@ def draw(size: Size, faults: Faults, folder: Path) -> Drawn:
     with FakeApi(reply=app.sum_of, faults=faults, latency=size.latency_s) as api:
         more = [
             "seed=11",
+            "model.identity=soak",  # each server has a port of its own, and keys are to be equal
             f"num_candidates={size.candidates}",
             f"max_queries={size.queries}",
             f"concurrency={size.concurrency}",

@@ -19,8 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import app
 import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+
+import app
 from fake_api import FakeApi, Request
 from soak import Figure, Process, differing, none_of, read_store, run_folders, tell
 
@@ -43,7 +46,7 @@ class Size:
 
 
 FULL = Size(2500, 4, 16, (15, 55, 10, 10, 10), 0.05, 40, 3.0)
-SHORT = Size(60, 4, 6, (1, 1, 1, 1, 1), 0.03, 8, 0.1)
+SHORT = Size(60, 4, 6, (1, 1, 1, 1, 1), 0.03, 8, 0.05)
 
 
 @dataclass
@@ -106,7 +109,7 @@ class Soak:
         process.signal(signal.SIGKILL)
         code = process.wait()
         if code not in (-9, 0):
-            self.went_wrong.append(f"exit code {code}, see {process.said}")
+            self.went_wrong.append(f"sitting {len(self.dead)}: exit code {code}: {process.told()}")
         sitting.committed = {int(str(row[0])) for row in read_store(self.store, "SELECT seed FROM candidates")}
         sitting.phase = self._phase_of(process, sitting, before)
         self.left_running += process.left_running()
@@ -179,7 +182,7 @@ def soak(size: Size, folder: Path, chance: random.Random) -> list[Figure]:
         process, last = run.begin()
         code = process.wait()
         if code != 0:
-            run.went_wrong.append(f"the last sitting: exit code {code}, see {process.said}")
+            run.went_wrong.append(f"the last sitting: exit code {code}: {process.told()}")
         requests = api.requests[asked_before:]
     return figures_of(run, last, requests, seeds, whole_file)
 
@@ -195,7 +198,7 @@ def kill_in_every_phase(run: Soak, start_s: float) -> None:
     chance.shuffle(order)
     for phase in ["start-up"] * min(5, start) + order:
         if phase == "start-up":
-            moment = time.time() + chance.uniform(0, 1.1 * start_s)
+            moment = time.time() + chance.uniform(0, 0.9 * start_s)
             run.kill(lambda _, moment=moment: time.time() >= moment, 0)  # type: ignore[misc]
         else:
             enough = api.choices + chance.randint(1, 2 * middle)

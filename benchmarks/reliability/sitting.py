@@ -10,13 +10,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import aiohttp  # noqa: F401 - what a first request would import, and the first row
 import datasets  # noqa: F401
 import openai.resources.chat  # noqa: F401
 import scipy.io  # noqa: F401
-import tqdm
+import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 import bon_hydra.client
 import bon_hydra.plan
@@ -30,6 +31,8 @@ from bon_hydra.schema import ConfigError
 tqdm.tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
 
 WARM = multiprocessing.get_context("forkserver")
+ONE_THREAD = threading.Lock()
+"""A start looks after all processes, and two looks at one process's end lose its exit code."""
 
 
 class Forked:
@@ -38,20 +41,23 @@ class Forked:
     def __init__(self, sit: Callable[..., int], cwd: Path, said: Path, key: str, *arguments: object) -> None:
         self.said = said
         self._process = WARM.Process(target=_sit, args=(sit, cwd, said, key, arguments))
-        self._process.start()
+        with ONE_THREAD:
+            self._process.start()
 
     def ended(self) -> bool:
-        return self._process.exitcode is not None
+        with ONE_THREAD:
+            return self._process.exitcode is not None
 
     def wait(self) -> int:
         """The exit code; negative where a signal ended it."""
-        self._process.join()
-        code = self._process.exitcode
+        wait([self._process.sentinel])
+        with ONE_THREAD:
+            code = self._process.exitcode
         assert code is not None
         return code
 
     def signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        if not self.ended():
             os.kill(self._process.pid or 0, number)
 
 
@@ -67,7 +73,7 @@ def first(folder: Path) -> int:
     prepared = bon_hydra.preflight.prepare(load_config(folder / "resolved.yaml"))
     bon_hydra.plan.refuse_unreachable(prepared)
     log_to(folder)
-    return experiment.run(prepared, folder, experiment.Origin((), "soak"))
+    return experiment.run(prepared, folder, experiment.Origin((), "soak")).exit_code
 
 
 def resumed(folder: Path, *overrides: str) -> int:

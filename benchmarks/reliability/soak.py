@@ -58,6 +58,7 @@ class Process:
     ) -> None:
         self.said, self.mark = said, f"SOAK_{random.getrandbits(64):x}"
         self.started = time.time()
+        self._before = said.stat().st_size if said.exists() else 0
         with said.open("ab") as file:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
@@ -79,6 +80,12 @@ class Process:
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    def told(self) -> str:
+        """The last of what it said."""
+        with self.said.open("rb") as file:
+            file.seek(self._before)
+            return " ".join(file.read().decode(errors="replace")[-600:].split())
 
     def left_running(self, patience_s: float = 20.0) -> list[int]:
         """Processes that it started and that go on without it, after some patience."""
