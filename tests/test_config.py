@@ -14,9 +14,10 @@ from fake_api import FakeApi
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from bon_hydra.__main__ import CONF, flags_first
+from bon_hydra.__main__ import flags_first
 from bon_hydra.checks import check
 from bon_hydra.names import experiment_name
+from bon_hydra.options import CONF
 from bon_hydra.saved import resolved_yaml
 from bon_hydra.schema import Config, ConfigError
 
