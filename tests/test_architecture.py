@@ -24,7 +24,7 @@ ROOMS = {
     "xllamacpp": {"embedded_server"},
     "genai_prices": {"prices"},
     "jinja2": {"prompts"},
-    "hydra": {"__main__", "launch", "mistakes"},
+    "hydra": {"__main__", "launch", "mistakes", "rerun"},
     "typer": {"cli"},
     "pyarrow": {"results", "runs", "report", "queries"},
 }
