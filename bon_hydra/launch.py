@@ -20,7 +20,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from bon_hydra.checks import check
-from bon_hydra.names import dated_folder, experiment_name, override_keys, safe
+from bon_hydra.names import dated_folder, experiment_name, override_keys, printable, safe
 from bon_hydra.schema import Config, ConfigError
 
 log = logging.getLogger(__name__)
@@ -39,12 +39,20 @@ def refuse(message: str) -> int:
 
 
 class Launch(Callback):
-    """Checks a run, or every point of a sweep, and claims its folder."""
+    """Checks a run, or every point of a sweep, and claims its folder.
+
+    `saved`: what `bon rerun` knows of the run that this one repeats. It is read from the composed configuration, which
+    every process of a sweep has.
+    """
+
+    def __init__(self, saved: Any = None) -> None:
+        self.saved = saved
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuses what is wrong before Hydra makes the folder."""
         with _ending_badly():
             prepared = _prepared(config)
+            _tell_drift(config.hydra, [prepared])
             if prepared.config.dry_run:
                 _print_plans([prepared])
                 raise SystemExit(0)
@@ -57,6 +65,7 @@ class Launch(Callback):
         with _ending_badly():
             checked = [(check(_without_hydra(point)), point) for point in _points(config)]
             prepared = [_prepare(job, point.hydra) for job, point in checked]
+            _tell_drift(config.hydra, prepared)
             if prepared and all(p.config.dry_run for p in prepared):
                 _print_plans(prepared)
                 raise SystemExit(0)
@@ -97,7 +106,9 @@ def run_job(composed: DictConfig, hydra: Any) -> int:
 
 
 def config_file(hydra: Any) -> str:
-    """The YAML file that a run is named after: the experiment's, else the primary one."""
+    """The YAML file that a run is named after: the saved run's, the experiment's, else the primary one."""
+    if saved := _saved(hydra):
+        return str(saved.config_file)
     choice = OmegaConf.select(hydra, "runtime.choices.experiment")
     name = f"experiment/{choice}" if choice else hydra.job.config_name
     for source in hydra.runtime.config_sources:
@@ -166,9 +177,27 @@ def _prepare(config: Config, hydra: Any) -> Any:
     ):
         # An experiment's budget is for the model that its file names, at that model's prices.
         config.budget_usd = None
+    if saved := _saved(hydra):
+        from bon_hydra.trust import refuse_unconfirmed
+
+        refuse_unconfirmed(config, saved)
     prepared = prepare(config)
     refuse_unreachable(prepared)
     return prepared
+
+
+def _saved(hydra: Any) -> Any:
+    """What `bon rerun` knows of the run that this one repeats; None for any other run."""
+    return OmegaConf.select(hydra, "callbacks.bon_hydra.saved")
+
+
+def _tell_drift(hydra: Any, runs: list[Any]) -> None:
+    if saved := _saved(hydra):
+        from bon_hydra.drift import world_drift
+
+        other = OmegaConf.select(hydra, "runtime.choices.dataset") != "saved"
+        for line in dict.fromkeys(line for run in runs for line in world_drift(saved, run, other)):
+            print(printable(line), file=sys.stderr)
 
 
 @contextlib.contextmanager
