@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -25,6 +25,8 @@ defaults:
   - hydra: default
   - _self_
 """
+INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+"""`${` that OmegaConf would look up; behind an odd number of backslashes it is a text."""
 DEEPEST = 64
 """Levels of lists and maps in a configuration; ours has few, and a loader recurses once a level."""
 
@@ -58,7 +60,7 @@ def config_from(text: str, where: str) -> Config:
         raise ConfigError(f"{where}: is no YAML of a run ({str(error).splitlines()[0]})") from error
     if not isinstance(content, DictConfig):
         raise ConfigError(f"{where}: is no configuration of a run")
-    if interpolation := _interpolation(content, ""):
+    if interpolation := _interpolation(OmegaConf.to_container(content, resolve=False), ""):
         raise ConfigError(f"{where}: {interpolation} holds an interpolation, which a saved configuration never does")
     if content.pop("defaults", DEFAULTS) != DEFAULTS:
         raise ConfigError(f"{where}: defaults are not those of a saved run, which are {DEFAULTS}")
@@ -75,17 +77,13 @@ def _refuse_bombs(text: str, where: str) -> None:
             raise ConfigError(f"{where}: holds {what}, which a saved configuration never does")
 
 
-def _interpolation(node: Any, key: str) -> str | None:
+def _interpolation(value: Any, key: str) -> str | None:
     """The first key whose value would be looked up elsewhere, in the environment for one."""
-    if not isinstance(node, DictConfig | ListConfig):
-        return None
-    for name in node if isinstance(node, DictConfig) else range(len(node)):
-        place = f"{key}.{name!s}" if key else str(name)
-        if OmegaConf.is_interpolation(node, name):  # type: ignore[arg-type]  # any key that a map may have
-            return place
-        if found := _interpolation(node._get_node(name), place):  # type: ignore[arg-type]
-            return found
-    return None
+    if isinstance(value, str):
+        return key if INTERPOLATION.search(value) else None
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    places = ((f"{key}.{name}" if key else str(name), node) for name, node in inner)
+    return next((found for place, node in places if (found := _interpolation(node, place))), None)
 
 
 def replace_file(path: Path, text: str) -> None:
