@@ -17,7 +17,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from bon_hydra import __main__ as hydra_app
-from bon_hydra.checks import SAMPLING_KEYS
+from bon_hydra.checks import OPEN_MAPS, SAMPLING_KEYS
 from bon_hydra.drift import drift
 from bon_hydra.launch import refuse
 from bon_hydra.names import override_keys, printable
@@ -115,13 +115,15 @@ def _store(config: Config, remembered: dict[str, Any]) -> None:
     if config.output.store == OutputConfig.store:
         del content.output["store"]  # the schema's own, which follows output.dir
     store = ConfigStore.instance()
-    sampling = OmegaConf.create({key: content._get_node(key) for key in SAMPLING_KEYS})
-    for key in SAMPLING_KEYS:
-        del content[key]
-    store.store(group="sampling", name=SAVED, package="_global_", node=sampling)
-    for block in BLOCKS[:-1]:
-        store.store(group=block, name=SAVED, package=block, node=content[block])
-        del content[block]
+    for block in BLOCKS:
+        names = SAMPLING_KEYS if block == "sampling" else (block,)
+        # Maps are merged name by name, and one that an option set beside its own block must not shine through.
+        empty = {name.partition(".")[2]: None for name in OPEN_MAPS if name.startswith(f"{block}.")}
+        store.store(group="emptied", name=block, package="_global_", node={block: empty} if empty else {})
+        saved = {"defaults": [f"/emptied/{block}", "_self_"]} | {name: content._get_node(name) for name in names}
+        store.store(group=block, name=SAVED, package="_global_", node=OmegaConf.create(saved))
+        for name in names:
+            del content[name]
     header = [{"hydra": "default"}, *({block: SAVED} for block in BLOCKS), "_self_", {"experiment": None}]
     primary: dict[str, Any] = {
         "defaults": ["base_config", *header],
