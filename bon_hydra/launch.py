@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 
 from bon_hydra.checks import check
 from bon_hydra.names import dated_folder, experiment_name, override_keys, printable, safe
+from bon_hydra.saved import literal
 from bon_hydra.schema import Config, ConfigError
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Launch(Callback):
                 _print_plans([prepared])
                 raise SystemExit(0)
             with flag_override(config, ["readonly", "struct"], False):
-                config.experiment_name = prepared.config.experiment_name
+                config.experiment_name = literal(prepared.config.experiment_name)
                 config.hydra.run.dir = str(claim_folder(Path(config.hydra.run.dir)))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -71,7 +72,7 @@ class Launch(Callback):
                 raise SystemExit(0)
             names = {p.config.experiment_name for p in prepared}
             with flag_override(config, ["readonly", "struct"], False):
-                config.experiment_name = names.pop() if len(names) == 1 else "mixed"
+                config.experiment_name = literal(names.pop() if len(names) == 1 else "mixed")
                 folder = str(claim_folder(Path(config.hydra.sweep.dir)))
                 config.hydra.sweep.dir = folder
                 # The jobs compose anew from the overrides, so what they must share goes there too.
