@@ -58,13 +58,20 @@ def saved_run(spec: str) -> SavedRun:
 
 def _file(spec: str) -> Path:
     path = Path(spec).expanduser()
-    matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207
-    found = list(dict.fromkeys(file for match in matches for file in _files(match)))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ConfigError(f"{spec}: {len(found)} runs, wanted one: {found[0]}, {found[1]}, …")
-    raise ConfigError(f"{spec}: no such run, wanted a run folder, or a parquet file or resolved.yaml of one")
+    if path.exists():
+        matches = [path]
+    else:
+        named = [Path(match) for match in sorted(glob.glob(str(path)))]  # noqa: PTH207 (absolute or not)
+        matches = [match for match in named if match.is_dir() or match.suffix == ".parquet"]
+    found: dict[Path, Path] = {}
+    for file in (file for match in matches for file in _files(match)):
+        found.setdefault(file.parent if (file.parent / RESOLVED).is_file() else file, file)
+    first, *others = [*found.values(), None]
+    if first is None:
+        raise ConfigError(f"{spec}: no such run, wanted a run folder, or a parquet file or resolved.yaml of one")
+    if len(others) > 1:
+        raise ConfigError(f"{spec}: {len(found)} runs, wanted one: {first}, {others[0]}, …")
+    return first
 
 
 def _files(match: Path) -> list[Path]:
@@ -73,7 +80,7 @@ def _files(match: Path) -> list[Path]:
     if not match.is_dir():
         return [place / match.name]
     here = [place / RESOLVED] if (place / RESOLVED).is_file() else _parquets(place)
-    return here or sorted(place.glob(f"*/{RESOLVED}"))
+    return here or sorted(file for file in place.glob(f"*/{RESOLVED}") if not file.parent.is_symlink())
 
 
 def _parquets(folder: Path) -> list[Path]:
