@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from itertools import islice
-from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -22,11 +21,8 @@ from yaml import YAMLError
 from bon_hydra import launch
 from bon_hydra.checks import known_keys
 from bon_hydra.endings import refuse
+from bon_hydra.options import CONF
 from bon_hydra.schema import Config, ConfigError
-
-PACKAGE = Path(__file__).parent
-CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.parent / "conf") if (folder / "config.yaml").exists())
-"""Inside the package when installed from a wheel, beside it in the source tree."""
 
 store = ConfigStore.instance()
 store.store(name="base_config", node=Config)

@@ -115,7 +115,7 @@ def _refuse_unknown(node: Any, known: set[str], prefix: str) -> None:
     for name, value in node.items():
         key = f"{prefix}{name}"
         if key not in known:
-            got = "a value that is not shown" if re.search(r"(?i)key|token|secret|password", name) else repr(value)
+            got = "a value that is not shown" if re.search(r"(?i)key|token|secret|password", key) else repr(value)
             raise ConfigError(f"{key}: unknown key (got {got}){suggest_key(key)} Known keys: --help")
         if key not in OPEN_MAPS:
             _refuse_unknown(value, known, key + ".")

@@ -206,6 +206,35 @@ def report(
 
 
 @app.command()
+def rerun(
+    run: Run,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value | group=option]…", help="What is to be otherwise.")
+    ] = None,
+    multirun: Annotated[
+        bool, typer.Option("--multirun", "-m", help="A sweep: values may be lists, T=0.2,0.7.")
+    ] = False,
+    trust_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="A host that the saved run may ask, with the key it names."),
+    ] = None,
+    config_dir: Annotated[
+        str | None, typer.Option("--config-dir", "-cd", metavar="DIR", help="A folder with options of your own.")
+    ] = None,
+) -> None:
+    """A new run from a saved one, your changes on top; a group's option replaces that group's whole saved block."""
+    import os
+
+    flags = ["--multirun"] if multirun else []
+    flags += [f"--trust-host={host}" for host in trust_host or []]
+    flags += [f"--config-dir={config_dir}"] if config_dir else []
+    command = [sys.executable, "-m", "bon_hydra.rerun", *flags, "--", run, *(overrides or [])]
+    sys.stdout.flush()
+    # This process becomes the Hydra app, which imports nothing from where it is started: a stranger's folder, perhaps.
+    os.execve(sys.executable, command, os.environ | {"PYTHONSAFEPATH": "1"})
+
+
+@app.command()
 def verify(
     run: Run,
     write: Annotated[

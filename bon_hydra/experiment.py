@@ -12,8 +12,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -21,7 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
@@ -48,13 +45,13 @@ from bon_hydra.server import client_when_needed
 from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.store.candidates import Done
 from bon_hydra.verifiers.pool import Judges
+from bon_hydra.versions import git_commit, packages
 
 log = logging.getLogger(__name__)
 
 EXIT_CODES = {"complete": 0, "failed": 1, "partial": 3, "budget_reached": 3, "interrupted": 130}
 GRACE_S = 10.0
 """How long requests in flight may go on after Ctrl-C."""
-PACKAGES = ("hydra-core", "omegaconf", "openai", "datasets", "pyarrow", "pandas", "aiolimiter", "math-verify", "sympy")
 
 
 @dataclass(frozen=True)
@@ -357,25 +354,9 @@ def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, st
         "identity": prepared.identity,
         "sandbox_level": prepared.sandbox_level,
         "bon_hydra_version": __version__,
-        "git_commit": _git_commit(),
-        "packages": _json({name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]}),
+        "git_commit": git_commit(),
+        "packages": _json(packages()),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str:
-    """The commit of the working directory, with `-dirty` where files differ from it; empty outside of git."""
-    try:
-        describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        return subprocess.run(describe, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
 
 
 def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Iterator[str]:

@@ -17,10 +17,10 @@ from typing import Any, NoReturn
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from bon_hydra import launch
-from bon_hydra.__main__ import CONF
 from bon_hydra.__main__ import main as run
 from bon_hydra.checks import nearest
 from bon_hydra.endings import refuse
+from bon_hydra.options import CONF
 from bon_hydra.schema import ConfigError
 
 KEYS = {

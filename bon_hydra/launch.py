@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,9 +22,9 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from bon_hydra import grid, sweeps
 from bon_hydra.checks import check
 from bon_hydra.endings import Ended, ended, refuse
-from bon_hydra.names import dated_folder, experiment_name, override_keys, safe
+from bon_hydra.names import dated_folder, experiment_name, override_keys, printable, safe
 from bon_hydra.running import at_work
-from bon_hydra.saved import load_config
+from bon_hydra.saved import literal, load_config
 from bon_hydra.schema import Config, ConfigError
 
 log = logging.getLogger(__name__)
@@ -45,17 +46,25 @@ register_resolvers()  # a launcher's other processes import this module, not `__
 
 
 class Launch(Callback):
-    """Checks a run, or every point of a sweep, and claims its folder."""
+    """Checks a run, or every point of a sweep, and claims its folder.
+
+    `saved`: what `bon rerun` knows of the run that this one repeats. It is read from the composed configuration, which
+    every process of a sweep has.
+    """
+
+    def __init__(self, saved: Any = None) -> None:
+        self.saved = saved
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Refuses what is wrong before Hydra makes the folder."""
         with _ending_badly():
             prepared = _prepared(config)
+            _tell_drift(config.hydra, [prepared])
             if prepared.config.dry_run:
                 _print_plans([prepared])
                 raise SystemExit(0)
             with flag_override(config, ["readonly", "struct"], False):
-                config.experiment_name = prepared.config.experiment_name
+                config.experiment_name = literal(prepared.config.experiment_name)
                 config.hydra.run.dir = str(claim_folder(Path(config.hydra.run.dir)))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -64,19 +73,21 @@ class Launch(Callback):
             grid.keep_files_as_they_are()
             composed = grid.points(config)
             prepared = [_prepared(point) for point in composed]
+            _tell_drift(config.hydra, prepared)
             if prepared and all(p.config.dry_run for p in prepared):
                 _print_plans(prepared)
                 raise SystemExit(0)
             names = {p.config.experiment_name for p in prepared or [_prepared(config)]}
+            name = names.pop() if len(names) == 1 else "mixed"
             with flag_override(config, ["readonly", "struct"], False):
-                config.experiment_name = names.pop() if len(names) == 1 else "mixed"
+                config.experiment_name = literal(name)
             folder = claim_folder(Path(config.hydra.sweep.dir)).absolute()
             holding.enter_context(at_work(folder))
             grid.fix_folder(config, folder)
             side_by_side = grid.side_by_side(config, len(prepared) if prepared else None)
             places = [(point.hydra, str(point.hydra.sweep.subdir)) for point in grid.points(config)]
             frozen = [(_point(*place), p.config) for place, p in zip(places, prepared, strict=True)]
-            sweeps.start_sweep(folder, config.experiment_name, config.hydra.overrides.task, frozen, side_by_side)
+            sweeps.start_sweep(folder, name, config.hydra.overrides.task, frozen, side_by_side)
             started.append(folder)
 
 
@@ -126,9 +137,11 @@ def _point(hydra: Any, folder: str) -> sweeps.Point:
 
 
 def config_file(hydra: Any) -> str:
-    """The YAML file that a run is named after: the one given to `flat`, else the experiment's, else the primary one."""
+    """The YAML file that a run is named after: the one given to `flat`, a saved run's, the experiment's, or its own."""
     if given_config_file is not None:
         return given_config_file
+    if saved := _saved(hydra):
+        return str(saved.config_file)
     choice = OmegaConf.select(hydra, "runtime.choices.experiment")
     name = f"experiment/{choice}" if choice else hydra.job.config_name
     for source in hydra.runtime.config_sources:
@@ -197,9 +210,27 @@ def _prepare(config: Config, hydra: Any) -> Any:
     ):
         # An experiment's budget is for the model that its file names, at that model's prices.
         config.budget_usd = None
+    if saved := _saved(hydra):
+        from bon_hydra.trust import refuse_unconfirmed
+
+        refuse_unconfirmed(config, saved)
     prepared = prepare(config)
     refuse_unreachable(prepared)
     return prepared
+
+
+def _saved(hydra: Any) -> Any:
+    """What `bon rerun` knows of the run that this one repeats; None for any other run."""
+    return OmegaConf.select(hydra, "callbacks.bon_hydra.saved")
+
+
+def _tell_drift(hydra: Any, runs: list[Any]) -> None:
+    if saved := _saved(hydra):
+        from bon_hydra.drift import world_drift
+
+        other = OmegaConf.select(hydra, "runtime.choices.dataset") != "saved"
+        for line in dict.fromkeys(line for run in runs for line in world_drift(saved, run, other)):
+            print(printable(line), file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -70,3 +70,8 @@ def shown_path(path: Path) -> str:
     """A path as one would type it here, quoted for a shell."""
     relative = os.path.relpath(path)
     return shlex.quote(str(path) if relative.startswith("..") else relative)
+
+
+def printable(text: str) -> str:
+    """A text that may hold anything, as one line that does nothing to a terminal."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -213,6 +213,10 @@ def _absolute(path: str | None) -> str | None:
 
 def _output(config: Config) -> Any:
     folder = Path(config.output.dir).expanduser().absolute()
+    if "${" in str(folder):
+        raise ConfigError(
+            f"output.dir: got {config.output.dir}, which is {folder}, and Hydra would look up what is in ${{}}"
+        )
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise ConfigError(f"output.dir: got {config.output.dir}, and {existing} is not a folder one can write to")

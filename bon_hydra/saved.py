@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from bon_hydra.checks import check
 from bon_hydra.schema import Config, ConfigError
 
+DEFAULTS = ["base_config", {"hydra": "default"}, "_self_"]
 HEADER = """\
 # The whole configuration of one run, resolved. Again, from the folder it lies in:
 #   python -m bon_hydra -cd . -cn {name} [key=value…]
@@ -24,11 +25,15 @@ defaults:
   - hydra: default
   - _self_
 """
+INTERPOLATION = re.compile(r"(?<!\\)(?:\\\\)*\$\{")
+"""`${` that OmegaConf would look up; behind an odd number of backslashes it is a text."""
+DEEPEST = 64
+"""Levels of lists and maps in a configuration; ours has few, and a loader recurses once a level."""
 
 
 def resolved_yaml(config: Config, name: str = "resolved") -> str:
     """The text of `resolved.yaml`: a header that makes it typed again, then every key with its value."""
-    content = _literal(dataclasses.asdict(config))
+    content = literal(dataclasses.asdict(config))
     text = yaml.dump(content, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
     return HEADER.format(name=name) + str(text)
 
@@ -49,28 +54,36 @@ def load_config(path: Path) -> Config:
 def config_from(text: str, where: str) -> Config:
     """The same from the text; `where` names it in errors."""
     try:
+        _refuse_bombs(text, where)
         content = OmegaConf.create(text)
     except (YAMLError, OmegaConfBaseException, UnicodeError) as error:
         raise ConfigError(f"{where}: is no YAML of a run ({str(error).splitlines()[0]})") from error
     if not isinstance(content, DictConfig):
         raise ConfigError(f"{where}: is no configuration of a run")
-    content.pop("defaults", None)
-    if interpolation := _interpolation(content, ""):
+    if interpolation := _interpolation(OmegaConf.to_container(content, resolve=False), ""):
         raise ConfigError(f"{where}: {interpolation} holds an interpolation, which a saved configuration never does")
+    if content.pop("defaults", DEFAULTS) != DEFAULTS:
+        raise ConfigError(f"{where}: defaults are not those of a saved run, which are {DEFAULTS}")
     return check(content)
 
 
-def _interpolation(node: Any, key: str) -> str | None:
+def _refuse_bombs(text: str, where: str) -> None:
+    """No aliases, which a few lines of can stand for gigabytes, and no nesting that no configuration has."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+            what = f"lists within lists, more than {DEEPEST} deep" if depth > DEEPEST else f"an alias, *{event.anchor}"
+            raise ConfigError(f"{where}: holds {what}, which a saved configuration never does")
+
+
+def _interpolation(value: Any, key: str) -> str | None:
     """The first key whose value would be looked up elsewhere, in the environment for one."""
-    if not isinstance(node, DictConfig | ListConfig):
-        return None
-    for name in node if isinstance(node, DictConfig) else range(len(node)):
-        place = f"{key}.{name!s}" if key else str(name)
-        if OmegaConf.is_interpolation(node, name):  # type: ignore[arg-type]  # any key that a map may have
-            return place
-        if found := _interpolation(node._get_node(name), place):  # type: ignore[arg-type]
-            return found
-    return None
+    if isinstance(value, str):
+        return key if INTERPOLATION.search(value) else None
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    places = ((f"{key}.{name}" if key else str(name), node) for name, node in inner)
+    return next((found for place, node in places if (found := _interpolation(node, place))), None)
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -99,12 +112,12 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def _literal(value: Any) -> Any:
-    """Texts that hold `${` escaped, since what is saved is resolved and must stay as it is."""
+def literal(value: Any) -> Any:
+    """Texts that hold `${` escaped, in whatever holds them, since what is saved is resolved and must stay as it is."""
     if isinstance(value, dict):
-        return {key: _literal(inner) for key, inner in value.items()}
+        return {key: literal(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_literal(inner) for inner in value]
+        return [literal(inner) for inner in value]
     if isinstance(value, str):
         return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", value)
     return value

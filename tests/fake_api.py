@@ -46,6 +46,7 @@ class Request:
     order: int
     body: dict[str, Any]
     headers: dict[str, str]  # names in lower case
+    sent: bytes = b""  # the body as it came
     fault: str | None = None
     answered: bool = False  # a whole, good response has been sent
 
@@ -230,8 +231,9 @@ class FakeApi:
 
     async def _chat(self, http: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in http.headers.items()}
-        body = await http.json()
-        request = Request(len(self.requests), body, headers)
+        sent = await http.read()
+        body = json.loads(sent)
+        request = Request(len(self.requests), body, headers, sent)
         self.requests.append(request)
         self._open += 1
         self.max_in_flight = max(self.max_in_flight, self._open)

@@ -25,7 +25,7 @@ ROOMS = {
     "xllamacpp": {"embedded_server"},
     "genai_prices": {"prices"},
     "jinja2": {"prompts", "report"},
-    "hydra": {"__main__", "grid", "launch", "mistakes"},
+    "hydra": {"__main__", "grid", "launch", "mistakes", "rerun"},
     "typer": {"cli"},
     "pyarrow": {"results", "runs", "report", "queries", "export"},
     "matplotlib": {"report"},

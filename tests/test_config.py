@@ -12,12 +12,11 @@ import pytest
 from app import additions, asking, environment, run
 from fake_api import FakeApi
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
 
-from bon_hydra.__main__ import CONF, flags_first
+from bon_hydra.__main__ import flags_first
 from bon_hydra.checks import check
 from bon_hydra.names import experiment_name
-from bon_hydra.saved import resolved_yaml
+from bon_hydra.options import CONF
 from bon_hydra.schema import Config, ConfigError
 
 OPTIONS = sorted(
@@ -41,13 +40,9 @@ def composed(*overrides: str, name: str = "config") -> Config:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes_and_its_saved_form_is_the_same_configuration(option: str) -> None:
-    """And its first line says what it is for and the command that uses it."""
-    config = composed(option, *NEEDED.get(option, []))
-    saved = OmegaConf.create(resolved_yaml(config))
-    assert isinstance(saved, DictConfig)
-    saved.pop("defaults")
-    assert check(saved) == config
+def test_every_option_composes_and_says_what_it_is_for(option: str) -> None:
+    """In its first line or two, with the command that uses it."""
+    composed(option, *NEEDED.get(option, []))
     group, _, name = option.partition("=")
     lines = (CONF / group / f"{name}.yaml").read_text().splitlines()
     told = [line for line in lines[:2] if "python -m bon_hydra" in line]

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from bon_hydra.__main__ import CONF
 from bon_hydra.checks import check
 from bon_hydra.flat import KEYS, quoted, read_flat, translate
+from bon_hydra.options import CONF
 from bon_hydra.schema import Config, ConfigError
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"

@@ -227,6 +227,16 @@ def _refuse_absent(path: Path) -> None:
         raise ConfigError(f"{path}: {'this is no file' if path.exists() else 'there is no store here'}")
 
 
+def is_store(path: Path) -> bool:
+    """Whether a file is one of ours, of whatever version; nothing is opened or made."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(72)
+    except (OSError, ValueError):
+        return False
+    return head.startswith(b"SQLite format 3\0") and head[68:72] == APPLICATION.to_bytes(4, "big")
+
+
 def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the file is empty still; a ConfigError where it is anything but a store of this version."""
     # One statement, so that a process that makes the tables in this moment has made all of them or none.

@@ -1,0 +1,166 @@
+"""What of a saved configuration is taken over, which a stranger may have written, and what needs the user's word.
+
+A key goes to the providers that `conf/model/` knows, and to no other host that the user did not confirm; nothing is
+written but into a new run folder and a store of ours; programs stay in the sandbox. Knows configurations; asks nobody.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml  # type: ignore[import-untyped, unused-ignore]
+
+from bon_hydra.options import CONF
+from bon_hydra.preflight import is_own_server
+from bon_hydra.saved_run import SavedRun
+from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig, OutputConfig
+from bon_hydra.store.file import is_store
+
+SAVED = "saved"
+"""The option of each group that is the saved run's block."""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Which keys may go to the saved run's host, by the names of their variables."""
+
+    base_url: str
+    keys: tuple[str | None, ...] | None
+    """None: any; the user confirmed the host. A key of None is none at all."""
+
+
+def given(key: str, keys: Collection[str]) -> bool:
+    """Whether the overrides' `keys` say something of this key, or of what holds it."""
+    parts = key.split(".")
+    return any(".".join(parts[: end + 1]) in keys for end in range(len(parts)))
+
+
+def taken_over(run: SavedRun, keys: Collection[str]) -> tuple[Config, list[str]]:
+    """The saved configuration as it may run here, below overrides of `keys`, and what is said of the changes."""
+    config, told = deepcopy(run.config), []
+
+    def leave(key: str, instead: str) -> None:
+        if not given(key, keys):
+            told.append(f"{key}: not taken over from the saved run, {instead}")
+
+    if config.runner.sandbox.allow_unsafe:
+        config.runner.sandbox.allow_unsafe = False
+        leave("runner.sandbox.allow_unsafe", "since it would run programs unconfined; say it here if you mean it")
+    if config.runner.address is not None:
+        config.runner.address = None
+        leave("runner.address", "since it names other machines; say it here if you mean it")
+    if "/" in config.output.file:
+        config.output.file = OutputConfig.file
+        leave("output.file", "since that file is the saved run's; the new one lies in the new run's folder")
+    config.output.dir = str(run.home or Path("outputs").absolute())
+    if config.output.store is not None and not is_store(Path(config.output.store)):
+        if config.output.store != f"{config.output.dir}/store.sqlite":
+            leave("output.store", f"since {config.output.store} is no store here; this run's is below output.dir")
+        config.output.store = OutputConfig.store
+    config.experiment_name = config.experiment_name or "rerun"
+    config.dry_run = False
+    if given("dataset.path", keys) and not given("dataset.revision", keys):
+        config.dataset.revision = None  # a commit of the other data set
+    return config, told
+
+
+def missing_file(config: Config, keys: Collection[str]) -> str | None:
+    """What to say of the first local file that the saved run read and that is not here."""
+    dataset = config.dataset
+    named: dict[str, list[str | None]] = {"dataset.path": [dataset.path], "model.gguf": [config.model.gguf]}
+    if not Path(dataset.path).is_absolute():  # else they lie below it
+        named["dataset.data_files"] = list(_names(dataset.data_files))
+    named |= {f"dataset.sources.{name}": [path] for name, path in vars(dataset.sources).items()}
+    for key, paths in named.items():
+        for path in paths:
+            if path and Path(path).is_absolute() and not glob.glob(path) and not given(key, keys):  # noqa: PTH207
+                return f"{key}: the saved run read {path}, which is not here. Say where it is now: {key}=PATH"
+    return None
+
+
+def _names(data_files: Any) -> Iterable[str]:
+    if isinstance(data_files, str):
+        yield data_files
+    elif isinstance(data_files, Mapping | list):
+        for inner in data_files.values() if isinstance(data_files, Mapping) else data_files:
+            yield from _names(inner)
+
+
+def known_hosts(folders: Iterable[Path] = ()) -> dict[str, set[str | None]]:
+    """The providers that the options of `model` name: scheme and host -> names of the variables with their keys."""
+    known: dict[str, set[str | None]] = {}
+    for file in (path for folder in (CONF, *folders) for path in sorted(folder.glob("model/*.yaml"))):
+        option = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        option = option.get("model", option)
+        parts = urlsplit(str(option.get("base_url")))
+        if parts.hostname:
+            known.setdefault(f"{parts.scheme}://{parts.netloc}", {None}).add(option.get("api_key_env"))
+    return known
+
+
+def permission(
+    model: ModelConfig, keys: Collection[str], known: Mapping[str, set[str | None]], trusted: Collection[str]
+) -> Permission:
+    """What may go to the saved model's host, where the overrides of `keys` and `trusted` hosts are the user's word."""
+    url = str(model.base_url)
+    # By how the text begins, so that no two readers of addresses can take its host for another one.
+    origin = next((origin for origin in known if url == origin or url.startswith(f"{origin}/")), None)
+    parts = urlsplit(url)
+    if url == EMBEDDED or {parts.netloc, parts.hostname} & set(trusted) or "model.base_url" in keys:
+        return Permission(url, None)
+    if origin is not None:
+        return Permission(url, None if "model.api_key_env" in keys else tuple(sorted(known[origin], key=str)))
+    return Permission(url, (None,) if is_own_server(url) else ())
+
+
+def refusal(model: ModelConfig, allowed: Permission) -> str | None:
+    """What would be sent to whom without the user's word; None where nothing would."""
+    if model.base_url != allowed.base_url or allowed.keys is None or model.api_key_env in allowed.keys:
+        return None
+    host = ascii(urlsplit(str(model.base_url)).netloc)[1:-1]  # letters that only look like others are shown as they are
+    if model.api_key_env is None:
+        return f"the saved run asks {host}, which is no known provider"
+    return f"the saved run sends the key in {model.api_key_env} to {host}, and no provider in conf/model has these two"
+
+
+def how_to_trust(model: ModelConfig) -> str:
+    """The end of the sentence that `refusal` begins."""
+    host = ascii(urlsplit(str(model.base_url)).netloc)[1:-1]
+    return f". If you mean it: --trust-host {host}; else say model=OPTION, model.base_url=… or model.api_key_env=…"
+
+
+def refuse_unconfirmed(config: Config, saved: Mapping[str, Any]) -> None:
+    """For whoever is about to ask a server, whichever way its configuration was composed. A dry run asks nobody.
+
+    `saved`: `base_url` and `keys` of the Permission.
+
+    Raises:
+        ConfigError: a key, or the prompts, would go where the user did not say.
+    """
+    keys = saved["keys"]
+    why = refusal(config.model, Permission(saved["base_url"], None if keys is None else tuple(keys)))
+    if why and not (config.dry_run and config.model.name):
+        raise ConfigError(f"model.base_url: {why}{how_to_trust(config.model)}")
+
+
+def refuse_borrowed_identity(model: ModelConfig, keys: Collection[str]) -> None:
+    """Answers of one host must not come to stand in the store as those of another.
+
+    Raises:
+        ConfigError: the saved run's `model.identity` is the address of another server, or names a model file.
+    """
+    identity, url = model.identity or "", str(model.base_url)
+    own = url == identity or url.startswith(f"{identity}/")
+    if ("://" in identity and not own) or identity.startswith("sha256:"):
+        if {"model.identity", "model.base_url"} & set(keys):
+            return
+        raise ConfigError(
+            f"model.identity: the saved run asks {url} and keeps its answers as those of {identity}. "
+            f"If you mean it: model.identity={identity}"
+        )
