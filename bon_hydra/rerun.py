@@ -30,6 +30,7 @@ from bon_hydra.trust import (
     how_to_trust,
     known_hosts,
     missing_file,
+    own_loopback,
     permission,
     refusal,
     refuse_borrowed_identity,
@@ -75,7 +76,7 @@ def _register(spec: str, overrides: Sequence[str], trusted: Sequence[str], confi
     config, told = taken_over(run, keys)
     if missing := missing_file(config, keys):
         raise ConfigError(missing)
-    allowed = permission(config.model, keys, known_hosts(folders), trusted)
+    allowed = permission(config.model, keys, known_hosts(folders), [*trusted, *own_loopback(run)])
     if not any(override.startswith("model=") and SAVED not in override for override in overrides):
         refuse_borrowed_identity(config.model, keys)
         if not {"model", "experiment", "dry_run"} & keys:  # else it is seen when all is composed

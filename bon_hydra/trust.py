@@ -7,6 +7,7 @@ written but into a new run folder and a store of ours; programs stay in the sand
 from __future__ import annotations
 
 import glob
+import ipaddress
 from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -102,6 +103,21 @@ def known_hosts(folders: Iterable[Path] = ()) -> dict[str, set[str | None]]:
         if parts.hostname:
             known.setdefault(f"{parts.scheme}://{parts.netloc}", {None}).add(option.get("api_key_env"))
     return known
+
+
+def own_loopback(run: SavedRun) -> list[str]:
+    """The host of a run that lies where it says it was made, and asks this very machine as it did then; else none.
+
+    Whoever could forge that would send a key to nobody but this machine.
+    """
+    config, url = run.config, str(run.config.model.base_url)
+    host = urlsplit(url).hostname or ""
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    made_here = run.home is not None and str(run.home) == config.output.dir and run.metadata.get("base_url") == url
+    return [urlsplit(url).netloc] if here and made_here else []
 
 
 def permission(
