@@ -83,6 +83,9 @@ def main() -> None:
         if argument.startswith("--") and key in set(known_keys()):
             sys.exit(refuse(f"{argument}: keys have no dashes here, and their value follows a =: {key}=…"))
     sys.argv[1:] = flags_first(sys.argv[1:])
+    if line := os.environ.get("COMP_LINE"):  # what is typed so far, where a shell asks how it may go on
+        *typed, last = line.split(" ")
+        os.environ["COMP_LINE"] = " ".join([*typed[:1], *flags_first(typed[1:]), last])
     given = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing, so that the message is ours
     code = 0

@@ -6,6 +6,7 @@ imported inside it, so that `bon --help` is quick.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -183,6 +184,12 @@ def resume(
     raise typer.Exit(code)
 
 
+def _rerun_overrides(incomplete: str) -> list[str]:
+    from bon_hydra.completion import overrides
+
+    return overrides(incomplete)
+
+
 @app.command()
 def report(
     runs: Runs,
@@ -209,7 +216,10 @@ def report(
 def rerun(
     run: Run,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[key=value | group=option]…", help="What is to be otherwise.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[key=value | group=option]…", help="What is to be otherwise.", autocompletion=_rerun_overrides
+        ),
     ] = None,
     multirun: Annotated[
         bool, typer.Option("--multirun", "-m", help="A sweep: values may be lists, T=0.2,0.7.")
@@ -223,8 +233,6 @@ def rerun(
     ] = None,
 ) -> None:
     """A new run from a saved one, your changes on top; a group's option replaces that group's whole saved block."""
-    import os
-
     flags = ["--multirun"] if multirun else []
     flags += [f"--trust-host={host}" for host in trust_host or []]
     flags += [f"--config-dir={config_dir}"] if config_dir else []
@@ -235,6 +243,26 @@ def rerun(
 
 
 @app.command()
+def completion(
+    shell: Annotated[
+        str | None, typer.Argument(metavar="[bash|zsh|fish]", help="The one this is typed in, where none is named.")
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put it where the shell reads it when it starts, instead of printing it.")
+    ] = False,
+) -> None:
+    """Completion by Tab for bon and bon-hydra: commands, groups, options, keys and paths."""
+    from bon_hydra import completion as completing
+
+    shell = shell or completing.current_shell()
+    if not install:
+        print(completing.script(shell), end="")
+        return
+    written = completing.install(shell)
+    print(f"{' and '.join(map(str, written))}: completion of bon and bon-hydra is there, in every new {shell}")
+
+
+@app.command()
 def verify(
     run: Run,
     write: Annotated[
@@ -242,8 +270,6 @@ def verify(
     ] = False,
 ) -> None:
     """Judge the stored answers again with today's verifiers, without any API call; print what changes."""
-    import os
-
     from bon_hydra.report.changes import changes_table
     from bon_hydra.report.tables import console
     from bon_hydra.runs import find_runs
@@ -398,6 +424,10 @@ def merge(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script `bon`."""
+    if "_BON_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # a name that it takes from elsewhere
+
+        completion_init()
     try:
         app(arguments, prog_name="bon")
     except Exception as error:
