@@ -28,6 +28,9 @@ SWEEP_TABLE = "sweep.parquet"
 REQUIRED = ("query_id", "split", "candidate_idx", "is_verified")
 """The columns without which a file is not one of ours, nor of the seed's system."""
 
+TYPES = {"query_id": "string", "split": "string", "candidate_idx": "int32", "is_verified": "bool"}
+"""What those are read as; other systems keep them as whole numbers, categories or floating point too."""
+
 BATCH_ROWS = 65_536
 """Rows read at once of columns that hold numbers and short texts."""
 FEW_ROWS = 256
@@ -139,6 +142,10 @@ def open_run(path: Path) -> pq.ParquetFile:
     missing = [name for name in REQUIRED if name not in file.schema_arrow.names]
     if missing:
         raise ConfigError(f"{path}: not a run: a parquet file that lacks {', '.join(missing)}")
+    for name in ("candidate_idx", "is_verified"):
+        kind = file.schema_arrow.field(name).type
+        if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise ConfigError(f"{path}: not a run: its {name} is {kind}, wanted {TYPES[name]}")
     version = _texts(file.metadata.metadata).get("schema_version", "0")
     if not version.isdecimal() or int(version) > SCHEMA_VERSION:
         wanted = f"this bon_hydra reads up to {SCHEMA_VERSION}: upgrade it"
@@ -202,13 +209,14 @@ def count_rows(path: Path) -> int:
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """Those of `columns` that the file has, whole; the others stay unread."""
     with _opened(path) as file:
-        return file.read(columns=_present(file, columns))
+        return _as_ours(file.read(columns=_present(file, columns)))
 
 
 def read_batches(path: Path, columns: Sequence[str], few: bool = False) -> Iterator[pa.RecordBatch]:
     """The same, some ten thousand rows at a time, so that a file of any size can be read; `few` for long texts."""
     with _opened(path) as file:
-        yield from file.iter_batches(FEW_ROWS if few else BATCH_ROWS, columns=_present(file, columns))
+        for batch in file.iter_batches(FEW_ROWS if few else BATCH_ROWS, columns=_present(file, columns)):
+            yield _as_ours(batch)
 
 
 def read_rows(path: Path, columns: Sequence[str], positions: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -224,7 +232,7 @@ def read_rows(path: Path, columns: Sequence[str], positions: Sequence[int]) -> I
             for batch in file.iter_batches(FEW_ROWS, row_groups=[group], columns=_present(file, columns)):
                 here = wanted[(wanted >= first) & (wanted < first + len(batch))] - first
                 if len(here):
-                    yield from batch.take(here).to_pylist()
+                    yield from _as_ours(batch.take(here)).to_pylist()
                 first += len(batch)
 
 
@@ -233,6 +241,14 @@ def read_groups(path: Path) -> Iterator[list[dict[str, Any]]]:
     with _opened(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group).to_pylist()
+
+
+def _as_ours(rows: Any) -> Any:
+    """A table or batch with the types of ours in the columns that other systems keep otherwise."""
+    for at, name in enumerate(rows.schema.names):
+        if (wanted := TYPES.get(name)) and str(rows.schema.types[at]) != wanted:
+            rows = rows.set_column(at, name, rows.column(at).cast(wanted))
+    return rows
 
 
 def _present(file: pq.ParquetFile, columns: Sequence[str]) -> list[str]:

@@ -201,6 +201,28 @@ def test_rows_that_stand_apart_are_put_together(tmp_path: Path, monkeypatch: pyt
     assert found == expected
 
 
+def test_what_other_systems_write_is_read_as_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole numbers as ids, categories as splits, numbers for yes and no; a text for yes and no is refused."""
+    columns = {
+        "query_id": pa.array([7, 7, 8, 8]),
+        "split": pa.array(["math", "math", None, None]).dictionary_encode(),
+        "candidate_idx": pa.array([0.0, 1.0, 0.0, 1.0]),
+        "is_verified": pa.array([1, 0, 0, None]),
+    }
+    path = tmp_path / "run.parquet"
+    pq.write_table(pa.table(columns), path)
+    found = summarise(path)
+    assert (found["overall"]["queries"], found["overall"]["verified"]) == (2, 1)
+    assert set(found["splits"]) == {"math", "(none)"}
+    for command in (["inspect", path], ["compare", path, path], ["show", path]):
+        assert bon(capsys, *command)[0] == 0
+    pq.write_table(pa.table({**columns, "is_verified": ["yes"] * 4}), path)
+    for command in (["inspect", path], ["compare", path, path], ["show", path]):
+        code, out, err = bon(capsys, *command)
+        assert (code, out) == (2, "")
+        assert err == f"{path}: not a run: its is_verified is string, wanted bool\n"
+
+
 def with_meta(one: Judged, meta: str | None) -> Judged:
     """The query with kept columns."""
     return replace(one, query=replace(one.query, source_meta=meta))
