@@ -32,6 +32,7 @@ TYPED = {
     "bon-hydra seed=1 -m max_quer": "max_queries=",
     "bon-hydra dataset=gsm8k model.base_u": "model.base_url=",
     "bon-hydra dataset.data_files=./addit": "dataset.data_files=./additions.jsonl",
+    "bon-hydra dataset.data_files=addit": "dataset.data_files=additions.jsonl",
     "bon ins": "inspect",
     "bon show runs/2026-11-23/one/addit": "runs/2026-11-23/one/additions.parquet",
     "bon inspect run": "runs/",

@@ -14,7 +14,11 @@ function __bon_completion
     if set -q found[1]
         printf '%s\n' $found
     else
-        __fish_complete_path $word
+        # A path may follow the = of a key.
+        set -l key (string match -r '^.*=' -- $word)
+        for path in (__fish_complete_path (string replace -r '^.*=' '' -- $word))
+            echo "$key$path"
+        end
     end
 end
 complete -c bon -f -a '(__bon_completion)'
