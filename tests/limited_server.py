@@ -113,7 +113,7 @@ def simulate(scenario: Scenario) -> Outcome:
         for task in workers:
             task.cancel()
         for end in await asyncio.gather(*workers, return_exceptions=True):
-            if not isinstance(end, asyncio.CancelledError):
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 raise end
         return outcome
 
