@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
@@ -21,7 +20,7 @@ from sample_runs import METADATA, write_mixed
 
 from bon_hydra import schema
 from bon_hydra.cli import main
-from bon_hydra.running import is_running
+from bon_hydra.running import at_work, is_running
 
 ROOT = Path(__file__).parents[1]
 NAMES = (
@@ -132,9 +131,10 @@ def held(outputs: Path) -> Iterator[Path]:
     """The folder of a run that is running: another process holds its lock."""
     folder = outputs / "2026-11-23" / "18-00-00_math_focused"
     hold = (
-        "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+        "import fcntl, os, sys; f = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(f, fcntl.LOCK_EX); "
+        "print(flush=True); sys.stdin.read()"
     )
-    command = [sys.executable, "-c", hold, str(folder / "resolved.yaml")]
+    command = [sys.executable, "-c", hold, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -146,9 +146,10 @@ def test_a_run_that_holds_its_lock_is_running(held: Path, capsys: pytest.Capture
     """Whatever its files say; looking takes no lock from anybody."""
     assert is_running(held)
     assert listed(capsys, held.parent)[-1]["status"] == "running"
-    with (held.parent / "14-05-33_quickstart" / "resolved.yaml").open() as file:
-        assert not is_running(held.parent / "14-05-33_quickstart")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    other = held.parent / "14-05-33_quickstart"
+    assert not is_running(other)
+    with at_work(other):  # looking took nothing that a run needs
+        assert is_running(other)
     assert not is_running(held.parent)
 
 
