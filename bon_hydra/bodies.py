@@ -58,26 +58,27 @@ def _is_whole(choice: Any) -> bool:
     return isinstance(choice, dict) and isinstance(choice.get("message"), dict)
 
 
-def read_choice(stored: Stored, asked: int = 1) -> Response:
-    """A stored choice of a body as a Response; `asked` is how many choices its request asked for.
+def read_choice(stored: Stored) -> Response:
+    """A stored choice of a body as a Response.
 
-    The bill is shared among those, whatever else the server sent: the first carries all prompt and cached tokens, the
-    others 0; completion and reasoning tokens are split by text length so that their sums are exact.
+    The bill is shared among the choices that were asked for, whatever else the server sent: the first carries all
+    prompt and cached tokens, the others 0; completion and reasoning tokens are split by text length, so that their
+    sums are exact.
     Tokens are None where the server said nothing that is a count.
     """
-    return response_of(parsed(stored.body), stored, asked)
+    return response_of(parsed(stored.body), stored, stored.choice)
 
 
-def response_of(body: Any, stored: Stored, asked: int = 1) -> Response:
-    """`read_choice` of a body that is parsed already."""
+def response_of(body: Any, stored: Stored, choice: int) -> Response:
+    """`read_choice` of a body that is parsed already, whichever choice it is."""
     choices = choices_of(body)
-    chosen = choices[stored.choice]
+    chosen = choices[choice]
     message = chosen["message"]
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    billed = choices[: max(asked, stored.choice + 1)]
-    weights = [len(_dumped(choice["message"])) for choice in billed] if len(billed) > 1 else [1]
-    first = stored.choice == 0
+    billed = choices[: max(stored.choices, choice + 1)]
+    weights = [len(_dumped(one["message"])) for one in billed] if len(billed) > 1 else [1]
+    first = choice == 0
     content, refusal = message.get("content"), _optional_text(message.get("refusal"))
     return Response(
         text=refusal if refusal and not content else None if content is None else _text(content),
@@ -86,11 +87,9 @@ def response_of(body: Any, stored: Stored, asked: int = 1) -> Response:
         tool_calls=_calls(message),
         finish_reason=_optional_text(chosen.get("finish_reason")),
         prompt_tokens=_first(_count(usage, "prompt_tokens"), first),
-        completion_tokens=_share(_count(usage, "completion_tokens"), weights, stored.choice),
+        completion_tokens=_share(_count(usage, "completion_tokens"), weights, choice),
         cached_tokens=_first(_count(usage.get("prompt_tokens_details"), "cached_tokens"), first),
-        reasoning_tokens=_share(
-            _count(usage.get("completion_tokens_details"), "reasoning_tokens"), weights, stored.choice
-        ),
+        reasoning_tokens=_share(_count(usage.get("completion_tokens_details"), "reasoning_tokens"), weights, choice),
         model=_optional_text(body.get("model")),
         request_id=stored.request_id or _optional_text(body.get("id")),
         latency_s=stored.latency_s,

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ import orjson
 from bon_hydra.bodies import Malformed, choices_of, parsed, response_of
 from bon_hydra.failures import RequestFailed, failure_of
 from bon_hydra.masking import Mask
+from bon_hydra.records import Response
 from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
 
@@ -42,7 +43,8 @@ class Reply:
     """A well-formed body with at least one choice, as it arrived but for the key, should the server have echoed it."""
 
     body: bytes
-    choices: int
+    responses: tuple[Response, ...]
+    """The body's first choices, as many as were asked for or came."""
     request_id: str | None
     latency_s: float
     created_at: datetime
@@ -141,7 +143,7 @@ class ChatClient:
             raise RequestFailed("refused", f"the prompt cannot be sent as UTF-8: {error.reason}") from error
         reply = Reply(
             body=self._mask.bytes(http.content),
-            choices=0,
+            responses=(),
             request_id=self._mask.text(http.headers["x-request-id"]) if "x-request-id" in http.headers else None,
             latency_s=time.monotonic() - started,
             created_at=datetime.now(UTC),
@@ -160,8 +162,10 @@ class ChatClient:
             for choice in choices:
                 if choice.get("finish_reason") == "error" or isinstance(choice.get("error"), dict):
                     raise self._failure(_code(choice.get("error")), http, sent, orjson.dumps(choice))
-            stored = Stored(reply.body, 0, None, "", reply.created_at, reply.latency_s, 1, reply.request_id)
-            response_of(body, stored)  # what is kept must stay readable
+            # All are read before any is kept: what is kept must stay readable.
+            count = min(len(choices), sent.get("n", 1))
+            stored = Stored(reply.body, 0, None, "", reply.created_at, reply.latency_s, 1, reply.request_id, count)
+            responses = tuple(response_of(body, stored, choice) for choice in range(count))
         except Malformed as problem:
             raise self._malformed(str(problem), reply) from None
         except (ValueError, TypeError, RecursionError):
@@ -173,7 +177,7 @@ class ChatClient:
             raise self._malformed("malformed body", reply) from None
         self._answered = True
         self._notice(body.get("model"), sent.get("model"))
-        return Reply(reply.body, len(choices), reply.request_id, reply.latency_s, reply.created_at, reply.headers)
+        return replace(reply, responses=responses)
 
     def _malformed(self, what: str, reply: Reply) -> RequestFailed:
         start = reply.body[:400].decode(errors="replace")[:80]

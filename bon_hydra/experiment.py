@@ -27,6 +27,7 @@ from rich.console import Console
 
 from bon_hydra import __version__, prompts
 from bon_hydra.budget import Budget
+from bon_hydra.halt import Halt
 from bon_hydra.limits import Limits
 from bon_hydra.names import dataset_name, parquet_path, shown_path, store_file
 from bon_hydra.plan import earlier_answers, forecast, told
@@ -38,7 +39,7 @@ from bon_hydra.report.summary import write_summary
 from bon_hydra.report.tables import console, final_table
 from bon_hydra.results import ResultsWriter, RunFields, Tally
 from bon_hydra.running import at_work
-from bon_hydra.sampling import Asked, Halt, Sampler
+from bon_hydra.sampling import Asked, Sampler
 from bon_hydra.saved import replace_file, resolved_yaml
 from bon_hydra.schema import Config, ConfigError
 from bon_hydra.server import client_when_needed

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bon_hydra.bodies import read_choice
 from bon_hydra.budget import Budget, BudgetReached, Reserved
-from bon_hydra.client import ChatClient
-from bon_hydra.complaints import refuses_name
+from bon_hydra.choices import Choices
+from bon_hydra.client import ChatClient, Reply
 from bon_hydra.failures import EARLY, EarlyRefusals, RequestFailed
-from bon_hydra.keys import SENT, candidate_keys, prompt_bytes, seeds
+from bon_hydra.halt import Halt
+from bon_hydra.keys import candidate_keys, prompt_bytes, seeds
 from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices, cost_of
 from bon_hydra.records import Candidate, Message, Query, Response
 from bon_hydra.retries import retrying
 from bon_hydra.schema import Config, ConfigError
+from bon_hydra.spelling import Spelling
 from bon_hydra.store import CandidateStore, Stored, StoreFailed
-from bon_hydra.tool_names import refused_for_names, with_allowed_names
 
 log = logging.getLogger(__name__)
 
@@ -37,38 +39,12 @@ COMMIT_TRIES = 10
 """How often, a second apart, an answer that has arrived is offered to a store that cannot take it (a full disk)."""
 
 
-class Halt:
-    """Whether the run is to end early, and why. Once set, nothing new is asked."""
-
-    def __init__(self) -> None:
-        self.event = asyncio.Event()
-        self.status = ""
-        self.message = ""
-        self.results: OSError | StoreFailed | None = None
-        """What makes it pointless to write results: the store cannot be read, or the file not be written."""
-
-    def for_good(self, error: OSError | StoreFailed) -> None:
-        """Sets it where not even what is there can be written."""
-        self.results = self.results or error
-        self.now("failed", str(error))
-
-    def now(self, status: str, message: str) -> None:
-        """Sets it; the first reason stays."""
-        if not self.event.is_set():
-            self.status, self.message = status, message
-            self.event.set()
-            log.warning("stopping, %s: %s", status, message)
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleeps, but no longer than until the run halts."""
-        try:
-            await asyncio.wait_for(self.event.wait(), seconds)
-        except TimeoutError:
-            return
-
-
 class NotAsked(Exception):
     """The run is halting: this candidate was not asked for, or its retries were given up."""
+
+
+class Fewer(Exception):
+    """The server does not take requests for several candidates: these are asked for again one at a time."""
 
 
 @dataclass
@@ -114,16 +90,11 @@ class Sampler:
         self._config, self._run_id, self._identity = config, run_id, identity
         self._store, self._limits, self._budget, self._prices, self._halt = store, limits, budget, prices, halt
         self._open_client = open_client
-        wanted = config.model.max_tokens_field
-        openai_itself = "://api.openai.com/" in str(config.model.base_url)
-        self._max_tokens_field = (
-            wanted if wanted != "auto" else "max_completion_tokens" if openai_itself else "max_tokens"
-        )
+        self._spelling = Spelling(config)
         self._model = config.model.name or ""
-        self._asking: set[asyncio.Task[Candidate | None]] = set()
+        self._choices = Choices(config)
+        self._asking: set[asyncio.Task[dict[int, Candidate]]] = set()
         self._given_up = False
-        self._rename_tools = False
-        self._refused_fields: set[str] = set()
         self._early = EarlyRefusals()
         self._overhead_tokens = OVERHEAD_TOKENS
         self._longest = config.max_tokens or 0
@@ -142,7 +113,7 @@ class Sampler:
                 if known.response is not None:
                     self._learn(size, known.response)
         if len(candidates) < len(keys):
-            sent_seeds, body = seeds(self._config, query.query_id), self._body(query, messages)
+            sent_seeds, body = seeds(self._config, query.query_id), self._spelling.body(query, messages)
             draw = _Draw(query.query_id, keys, sent_seeds, body, size)
             try:
                 await self._draw_rest(draw, candidates)
@@ -163,42 +134,53 @@ class Sampler:
         while left and not self._halt.event.is_set():
             claimed = await self._store.claim([draw.keys[index] for index in left])
             found = dict(zip(left, claimed, strict=True))
-            async with asyncio.TaskGroup() as group:
-                # Tasks start in the order they are made, so requests go out in order of candidate index.
-                tasks = {index: group.create_task(self._ask(index, draw)) for index in left if found[index] is True}
-                self._asking.update(tasks.values())
-            self._asking.difference_update(tasks.values())
+            mine = [index for index in left if found[index] is True]
+            for request in await self._ask_for(mine, draw):
+                candidates.update(request)
             for index, stored in found.items():
-                candidate = tasks[index].result() if index in tasks else None
                 if isinstance(stored, Stored):
-                    candidate = self._known(index, draw.keys[index], stored)
-                if candidate is not None:
-                    candidates[index] = candidate
-            await self._store.release([draw.keys[index] for index in tasks if _not_had(candidates.get(index))])
-            left = [index for index in left if found[index] is False]
-            if left:
+                    candidates[index] = self._known(index, draw.keys[index], stored)
+            await self._store.release([draw.keys[index] for index in mine if _not_had(candidates.get(index))])
+            left = [index for index in left if index not in candidates]
+            if left and not mine:
                 await self._halt.sleep(pause)
                 pause = min(longest, 2 * pause)
 
-    async def _ask(self, index: int, draw: _Draw) -> Candidate | None:
-        """Asks until there is an answer, commits it, and only then returns; None when the run is halting."""
-        attempts = 0
-        where = f"query {draw.query_id} candidate {index}"
+    async def _ask_for(self, indices: Sequence[int], draw: _Draw) -> list[dict[int, Candidate]]:
+        """As few requests as may be, all at once; what each of them brought."""
+        tasks = []
+        async with asyncio.TaskGroup() as group:
+            while indices:
+                count = await self._choices.next(_in_one_request(indices, draw))
+                # Tasks start in the order they are made, so requests go out in order of candidate index.
+                tasks.append(group.create_task(self._ask(indices[:count], draw)))
+                self._asking.add(tasks[-1])
+                indices = indices[count:]
+        self._asking.difference_update(tasks)
+        return [task.result() for task in tasks]
 
-        async def once() -> Stored:
+    async def _ask(self, indices: Sequence[int], draw: _Draw) -> dict[int, Candidate]:
+        """One request for these candidates, repeated until it is answered; what came is committed before it returns.
+
+        Without some of them where the server sent fewer choices, and without any when the run is halting.
+        """
+        attempts, asked = 0, len(indices)
+        named = ", ".join(map(str, indices))
+        where = f"query {draw.query_id} candidate{'s' if asked > 1 else ''} {named}"
+
+        async def once() -> dict[int, Candidate]:
             nonlocal attempts
-            tokens = draw.prompt_tokens + self._longest
+            tokens = draw.prompt_tokens + asked * self._longest
             # The worst case is reckoned in the slot: what waited for it knows what others have learned meanwhile.
-            async with self._limits.slot(tokens) as turn, self._budget.reserved(self._worst_usd(draw)) as room:
+            async with self._limits.slot(tokens) as turn, self._budget.reserved(self._worst_usd(draw, asked)) as room:
                 client = None if self._halt.event.is_set() else await self._open_client()
                 if client is None or self._halt.event.is_set():
                     room.bill_usd = 0.0
                     raise NotAsked
                 attempts += 1
-                sent_field = self._max_tokens_field
+                request = self._spelling.request(draw.body, draw.seeds[indices[0]], asked)
                 try:
-                    request = with_allowed_names(draw.body) if self._rename_tools else draw.body
-                    reply = await client.complete({**request, **self._sent(draw.seeds[index])})
+                    reply = await client.complete(request)
                 except RequestFailed as error:
                     self.asked.failed_attempts += 1
                     await self._store.failed(self._run_id)
@@ -206,116 +188,118 @@ class Sampler:
                         room.bill_usd = 0.0
                     if error.status == 429 and error.kind == "retry":
                         turn.refused(error.headers, error.retry_after_s)
-                    raise self._explained(error, sent_field, draw.body) from error
+                    if error.parameter == "n" and self._choices.refused(asked):
+                        raise Fewer from error
+                    raise self._spelling.learn(error, request, draw.body) from error
                 self._early.answered()
+                self._choices.answered(asked, reply.responses)
+                turn.answered(_used(reply.responses), reply.headers)
                 # Still in its slot: nothing else is asked in its place before this answer is committed.
-                new = Stored(
-                    reply.body,
-                    0,
-                    draw.seeds[index],
-                    self._run_id,
-                    reply.created_at,
-                    reply.latency_s,
-                    attempts,
-                    reply.request_id,
-                )
-                arrived = read_choice(new)
-                turn.answered(_used(arrived), reply.headers)
-                return await self._commit(draw, index, new, arrived, room)
+                return await self._commit(draw, indices[: len(reply.responses)], reply, attempts, room)
 
         def tell(attempt: int, seconds: float, error: BaseException | None) -> None:
             log.info("%s: attempt %d failed, next in %.1f s: %s", where, attempt, seconds, error)
 
         try:
-            kept = await retrying(once, self._config.model.max_retries, self._halt.sleep, tell)
-        except NotAsked:
-            return None
+            return await retrying(once, self._config.model.max_retries, self._halt.sleep, tell)
+        except (NotAsked, Fewer):
+            return {}
         except BudgetReached:
             self._halt.now("budget_reached", "the budget is spent: the next request's worst case does not fit any more")
-            return None
+            return {}
         except (ConfigError, StoreFailed) as error:  # the embedded model can't be had; the disk is full
             self._halt.now("failed", str(error))
-            return None
+            return {}
         except asyncio.CancelledError:
             if self._given_up:
                 log.warning("%s: given up in flight", where)
-                return None
+                return {}
             raise
         except RequestFailed as error:
-            if error.kind == "stop":
-                self._halt.now("failed", str(error))
-                return None
-            if self._early.refused(draw.query_id, error.status):
-                told = f"the first {EARLY} queries were all refused, so every other would be too. The last: {error}"
-                self._halt.now("failed", told)
-            log.warning("%s: given up after %d attempts: %s", where, attempts, error)
-            final = error.kind == "refused"
+            return self._given_up_on(indices, draw, error, attempts)
+        finally:
+            self._choices.over(asked)
+
+    def _given_up_on(
+        self, indices: Sequence[int], draw: _Draw, error: RequestFailed, attempts: int
+    ) -> dict[int, Candidate]:
+        """What stands in the place of candidates that can't be had, now or at all."""
+        if error.kind == "stop":
+            self._halt.now("failed", str(error))
+            return {}
+        if self._choices.is_trial(len(indices)):
+            self._choices.one_at_a_time(f"a request for {len(indices)} choices failed ({error})")
+            return {}
+        if self._early.refused(draw.query_id, error.status):
+            told = f"the first {EARLY} queries were all refused, so every other would be too. The last: {error}"
+            self._halt.now("failed", told)
+        final = error.kind == "refused"
+        for index in indices:
+            log.warning("query %s candidate %d: given up after %d attempts: %s", draw.query_id, index, attempts, error)
             self.asked.missing += not final
             if final:
                 self.asked.refused[error.refusal] += 1
-            return Candidate(index, draw.keys[index].hex(), None, str(error), attempts, final=final)
-        return self._known(index, draw.keys[index], kept)  # where another run was first, both files hold its answer
+        return {
+            index: Candidate(index, draw.keys[index].hex(), None, str(error), attempts, final=final)
+            for index in indices
+        }
 
-    async def _commit(self, draw: _Draw, index: int, new: Stored, arrived: Response, room: Reserved) -> Stored:
-        """Keeps an answer with its bill; a store without room for it halts the run and is tried again for a while."""
-        self._learn(draw.prompt_tokens, arrived)
-        room.bill_usd = cost_of(arrived, self._prices)
+    async def _commit(
+        self, draw: _Draw, indices: Sequence[int], reply: Reply, attempts: int, room: Reserved
+    ) -> dict[int, Candidate]:
+        """Keeps an answer with its bill; a store without room for it halts the run and is tried again for a while.
+
+        Where another run was first, both files hold its answers.
+        """
+        seed, keys = draw.seeds[indices[0]], [draw.keys[index] for index in indices]
+        self._learn(draw.prompt_tokens, *reply.responses)
+        costs = [cost_of(response, self._prices) for response in reply.responses]
+        room.bill_usd = None if None in costs else sum(cost for cost in costs if cost is not None)
         payment = room.payment() if self._prices is not None else None
+        at, latency_s, request_id = reply.created_at, reply.latency_s, reply.request_id
+        new = Stored(reply.body, 0, seed, self._run_id, at, latency_s, attempts, request_id, len(keys))
         for left in reversed(range(COMMIT_TRIES)):
             try:
-                return (await self._store.put([draw.keys[index]], new, self._identity, self._model, payment))[0]
+                kept = await self._store.put(keys, new, self._identity, self._model, payment)
+                break
             except StoreFailed as error:
                 self._halt.now("failed", str(error))
                 if not left:
-                    log.error("query %s candidate %d: its answer is lost: %s", draw.query_id, index, error)
+                    log.error("query %s candidates %s: an answer is lost: %s", draw.query_id, indices, error)
                     raise
                 await asyncio.sleep(1.0)
-        raise AssertionError("the last try returns or raises")
+        candidates = {}
+        for index, stored, response in zip(indices, kept, reply.responses, strict=True):
+            if stored.body is reply.body:
+                own = replace(response, seed=stored.seed, run_id=stored.run_id, attempts=attempts)
+                candidates[index] = self._candidate(index, draw.keys[index], stored, own)
+            else:
+                candidates[index] = self._known(index, draw.keys[index], stored)
+        return candidates
 
-    def _learn(self, prompt_tokens: int, arrived: Response) -> None:
+    def _learn(self, prompt_tokens: int, *arrived: Response) -> None:
         """A server that bills more than the bound has a larger overhead than thought: later reservations hold it.
 
         Also those of a later sitting, from the answers it meets; else one at the end of its budget would exceed it.
         """
-        if arrived.prompt_tokens is not None:
-            self._overhead_tokens = max(self._overhead_tokens, arrived.prompt_tokens - prompt_tokens)
-        if arrived.completion_tokens is not None and self._config.max_tokens is not None:
-            self._longest = max(self._longest, arrived.completion_tokens)
+        if arrived[0].prompt_tokens is not None:
+            self._overhead_tokens = max(self._overhead_tokens, arrived[0].prompt_tokens - prompt_tokens)
+        if arrived[0].completion_tokens is not None and self._config.max_tokens is not None:
+            # Of a request's choices only the sum is known.
+            together = sum(one.completion_tokens or 0 for one in arrived)
+            self._longest = max(self._longest, math.ceil(together / len(arrived)))
 
-    def _sent(self, seed: int | None) -> dict[str, Any]:
-        limits = {self._max_tokens_field: self._config.max_tokens, "seed": seed}
-        return {name: value for name, value in limits.items() if value is not None}
-
-    def _explained(self, error: RequestFailed, sent_field: str, body: dict[str, Any]) -> RequestFailed:
-        """What the server refuses under one name it may take under another: of a tool, of max_tokens.
-
-        `sent_field` is the one that carried max_tokens when this request was sent: others may have renamed it since.
-        """
-        if error.status not in (400, 422):
-            return error
-        message = str(error)
-        if refused_for_names(message) and with_allowed_names(body) is not body:
-            log.info("the server refuses names of tools; sending names it takes from now on")
-            self._rename_tools = True
-            return RequestFailed("retry", message, error.status, headers=error.headers)
-        if error.parameter == sent_field and self._config.model.max_tokens_field == "auto" and refuses_name(message):
-            other = "max_tokens" if sent_field == "max_completion_tokens" else "max_completion_tokens"
-            self._refused_fields.add(sent_field)
-            if other not in self._refused_fields:
-                log.info("the server wants %s; sending that from now on", other)
-                self._max_tokens_field = other
-                return RequestFailed("retry", message, error.status, retry_after_s=0.0, headers=error.headers)
-        return error
-
-    def _worst_usd(self, draw: _Draw) -> float:
+    def _worst_usd(self, draw: _Draw, asked: int) -> float:
         if self._prices is None:
             return 0.0
         prompt = draw.prompt_tokens + self._overhead_tokens
         # Nobody knows beforehand how much of it comes from the cache, which need not be the cheaper.
-        return max(self._prices.cost(prompt, self._longest, cached) for cached in (0, prompt))
+        return max(self._prices.cost(prompt, asked * self._longest, cached) for cached in (0, prompt))
 
     def _known(self, index: int, key: bytes, stored: Stored) -> Candidate:
-        response = read_choice(stored)
+        return self._candidate(index, key, stored, read_choice(stored))
+
+    def _candidate(self, index: int, key: bytes, stored: Stored, response: Response) -> Candidate:
         return Candidate(
             index,
             key.hex(),
@@ -325,19 +309,18 @@ class Sampler:
             cost_usd=cost_of(response, self._prices),
         )
 
-    def _body(self, query: Query, messages: Sequence[Message]) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self._config.model.name, "messages": list(messages)}
-        body |= {name: value for name in SENT if (value := getattr(self._config, name)) is not None}
-        if query.tools:
-            body["tools"] = list(query.tools)
-        return {**body, **self._config.model.extra_body}
+
+def _in_one_request(indices: Sequence[int], draw: _Draw) -> int:
+    """How many of the first candidates one request could ask for: from one seed come choices with the next ones."""
+    if draw.seeds[indices[0]] is None:
+        return len(indices)
+    return next((place for place, index in enumerate(indices) if index != indices[0] + place), len(indices))
 
 
-def _used(response: Response) -> int | None:
-    """Tokens of prompt and answer; None where the server does not say."""
-    if response.prompt_tokens is None or response.completion_tokens is None:
-        return None
-    return response.prompt_tokens + response.completion_tokens
+def _used(responses: Sequence[Response]) -> int | None:
+    """Tokens of a prompt and its answers; None where the server does not say."""
+    counts = [count for one in responses for count in (one.prompt_tokens, one.completion_tokens)]
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def _not_had(candidate: Candidate | None) -> bool:

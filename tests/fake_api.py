@@ -154,7 +154,8 @@ class FakeApi:
     (request, choice index). `faults`: Faults, or a script: a list with one entry a request in order of arrival, or a
     function of the request; an entry is a field name of Faults, a Raw response, or None for a good answer.
     `latency`: seconds before an answer, or (low, high) to draw from. `models`: what /v1/models lists; any other is
-    served too, and a name that begins with `o-` is a reasoning model's. `port`: 0 takes a free one.
+    served too, and a name that begins with `o-` is a reasoning model's. `ignore_n`: one choice, whatever
+    is asked for. `port`: 0 takes a free one.
 
     Afterwards: `requests` in order of arrival; `choices` answered, over all and in `prompts` by `Request.prompt`;
     `models_requests`; `max_in_flight`, the most chat requests open at once.
@@ -171,6 +172,7 @@ class FakeApi:
         reasoning_field: str = "reasoning_content",
         usage: bool = True,
         retry_after: float = 1.0,
+        ignore_n: bool = False,
         port: int = 0,
     ) -> None:
         self.url = ""
@@ -180,6 +182,7 @@ class FakeApi:
         self._reply, self._faults, self._latency = reply, faults, latency
         self._reasoning_model, self._reasoning_field = reasoning_model, reasoning_field
         self._usage, self._retry_after, self._port = usage, retry_after, port
+        self._ignore_n = ignore_n
         self._rng = random.Random(faults.seed if isinstance(faults, Faults) else 0)
         common = {"object": "model", "created": 1700000000, "owned_by": "bon"}
         self._models = [common | (model if isinstance(model, dict) else {"id": model}) for model in models]
@@ -312,7 +315,8 @@ class FakeApi:
 
     def _completion(self, request: Request, empty: bool) -> dict[str, Any]:
         """The response's body after OpenAI's API reference; a prompt that was answered before counts as cached."""
-        choices = [] if empty else [self._choice(request, i) for i in range(int(request.body.get("n") or 1))]
+        count = 1 if self._ignore_n else int(request.body.get("n") or 1)
+        choices = [] if empty else [self._choice(request, i) for i in range(count)]
         prompt = max(1, len(request.prompt.encode()) // 4)
         completion = sum(tokens for _, tokens, _ in choices)
         usage = {

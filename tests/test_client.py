@@ -61,7 +61,7 @@ def test_a_good_answer_arrives_byte_for_byte_with_its_request_id() -> None:
     assert request.body == {**BODY, "temperature": 0.5, "top_k": 7}
     assert request.headers["authorization"] == f"Bearer {SECRET}"
     assert orjson.loads(reply.body)["choices"][0]["message"]["content"] == "3"
-    assert (reply.choices, str(reply.request_id)[:4]) == (1, "req_")
+    assert (len(reply.responses), str(reply.request_id)[:4]) == (1, "req_")
     assert reply.created_at.tzinfo is UTC
     assert reply.latency_s > 0
 
@@ -231,9 +231,9 @@ def test_what_a_server_lists_is_read_and_a_server_that_lists_nothing_is_no_error
 # ---- reading a choice
 
 
-def read(body: dict[str, Any], choice: int = 0, asked: int = 1, **more: Any) -> Response:
+def read(body: dict[str, Any], choice: int = 0, **more: Any) -> Response:
     fields = {"seed": None, "run_id": "r", "created_at": datetime.now(UTC), "latency_s": 1.5, "attempts": 2}
-    return read_choice(Stored(orjson.dumps(body), choice, **{**fields, "request_id": None, **more}), asked)
+    return read_choice(Stored(orjson.dumps(body), choice, **{**fields, "request_id": None, **more}))
 
 
 def choices(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -334,7 +334,7 @@ def test_token_sums_over_a_bodys_choices_are_exact(
     }
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
     body = choices(*[{"content": text} for text in texts], usage=usage)
-    read_ = [read(body, index, asked=len(texts)) for index in range(len(texts))]
+    read_ = [read(body, index, choices=len(texts)) for index in range(len(texts))]
     assert [response.text for response in read_] == texts
     for name, total in [("completion_tokens", completion), ("reasoning_tokens", reasoning)]:
         shares = [getattr(response, name) for response in read_]

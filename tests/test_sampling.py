@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from bon_hydra.budget import Budget
 from bon_hydra.client import ChatClient
+from bon_hydra.halt import Halt
 from bon_hydra.keys import candidate_keys, hash30, prompt_bytes
 from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices
 from bon_hydra.records import Candidate, Message, Query
-from bon_hydra.sampling import OVERHEAD_TOKENS, Asked, Halt, Sampler
+from bon_hydra.sampling import OVERHEAD_TOKENS, Asked, Sampler
 from bon_hydra.schema import Config, ModelConfig
 from bon_hydra.store import CandidateStore
 from bon_hydra.store.candidates import Done
@@ -34,7 +35,7 @@ TOOLS: list[dict[str, Any]] = [{"type": "function", "function": {"name": "add", 
 
 def config(**changes: Any) -> Config:
     """A checked configuration: extra_body is a map."""
-    model: dict[str, Any] = {"name": "m", "base_url": "http://host/v1", "extra_body": {}}
+    model: dict[str, Any] = {"name": "m", "base_url": "http://host/v1", "extra_body": {}, "choices_per_request": 1}
     model |= {name[6:]: changes.pop(name) for name in list(changes) if name.startswith("model_")}
     return Config(**({"num_candidates": 3, "temperature": 0.7, "max_tokens": 50} | changes), model=ModelConfig(**model))
 

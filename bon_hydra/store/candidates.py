@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Stored:
     latency_s: float
     attempts: int
     request_id: str | None
+    choices: int = 1
+    """How many choices of the body were asked for, and so share its bill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class CandidateStore:
     async def put(
         self, keys: Sequence[bytes], new: Stored, identity: str, model: str, payment: Payment | None = None
     ) -> list[Stored]:
-        """Keeps a body, its choices under `keys` in order; returns what is there after, the first stored of each.
+        """Keeps a body, its first choices under `keys` in order; returns what is there after, the first stored of each.
 
         Its bill is paid and its claims end in the same moment.
         """
@@ -211,12 +213,13 @@ class CandidateStore:
             runs = "SELECT run_id, first_response FROM runs WHERE dataset = ? ORDER BY first_response DESC LIMIT 20"
             for run_id, first in self._connection.execute(runs, (dataset,)).fetchall():
                 rows = self._connection.execute(
-                    "SELECT body, 0, NULL, run_id, created_us, latency_s, attempts, request_id FROM responses "
+                    "SELECT body, 0, NULL, run_id, created_us, latency_s, attempts, request_id, choices FROM responses "
                     "WHERE id >= ? AND run_id = ? AND server = "
                     "(SELECT id FROM servers WHERE identity = ? AND model = ?) LIMIT ?",
                     (first, run_id, identity, model, most - len(found)),
                 )
-                found += [self._stored(row) for row in rows]
+                for one in map(self._stored, rows):
+                    found += [replace(one, choice=choice) for choice in range(one.choices)]
                 if len(found) >= most:
                     break
             return found
@@ -250,16 +253,16 @@ class CandidateStore:
 
     def _get(self, key: bytes) -> Stored | None:
         row = self._row(
-            "SELECT body, choice, seed, run_id, created_us, latency_s, attempts, request_id "
+            "SELECT body, choice, seed, run_id, created_us, latency_s, attempts, request_id, choices "
             "FROM candidates JOIN responses ON responses.id = response WHERE key = ?",
             (key,),
         )
         return None if row is None else self._stored(row)
 
     def _stored(self, row: tuple[Any, ...]) -> Stored:
-        body, choice, seed, run_id, created_us, latency_s, attempts, request_id = row
+        body, choice, seed, run_id, created_us, latency_s, attempts, request_id, choices = row
         created_at = EPOCH + timedelta(microseconds=created_us)
-        return Stored(self._unpack(body), choice, seed, run_id, created_at, latency_s, attempts, request_id)
+        return Stored(self._unpack(body), choice, seed, run_id, created_at, latency_s, attempts, request_id, choices)
 
     def _claim(self, key: bytes) -> Stored | bool:
         if found := self._get(key):
@@ -280,8 +283,8 @@ class CandidateStore:
         self, keys: Sequence[bytes], new: Stored, identity: str, model: str, payment: Payment | None
     ) -> list[Stored]:
         response = self._connection.execute(
-            "INSERT INTO responses (server, body, run_id, created_us, latency_s, attempts, request_id) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO responses (server, body, run_id, created_us, latency_s, attempts, request_id, choices) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self._server(identity, model),
                 self._pack(new.body),
@@ -290,6 +293,7 @@ class CandidateStore:
                 new.latency_s,
                 new.attempts,
                 new.request_id,
+                len(keys),
             ),
         ).lastrowid
         kept = []
@@ -298,13 +302,7 @@ class CandidateStore:
             inserted = self._connection.execute(
                 "INSERT OR IGNORE INTO candidates VALUES (?, ?, ?, ?)", (key, response, choice, seed)
             ).rowcount
-            first = (
-                self._get(key)
-                if not inserted
-                else Stored(
-                    new.body, choice, seed, new.run_id, new.created_at, new.latency_s, new.attempts, new.request_id
-                )
-            )
+            first = replace(new, choice=choice, seed=seed, choices=len(keys)) if inserted else self._get(key)
             assert first is not None
             kept.append(first)
         if self._sitting is not None:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from bon_hydra.schema import ConfigError
 
-VERSION = 3
+VERSION = 4
 APPLICATION = 0x626F6E68
 """SQLite's mark of whose file it is: `bonh`."""
 BUSY_S = 60.0
@@ -39,7 +39,8 @@ CREATE TABLE runs (
 );
 CREATE TABLE responses (
     id INTEGER PRIMARY KEY, server INTEGER NOT NULL REFERENCES servers (id), body BLOB NOT NULL, run_id TEXT NOT NULL,
-    created_us INTEGER NOT NULL, latency_s REAL NOT NULL, attempts INTEGER NOT NULL, request_id TEXT
+    created_us INTEGER NOT NULL, latency_s REAL NOT NULL, attempts INTEGER NOT NULL, request_id TEXT,
+    choices INTEGER NOT NULL
 );
 CREATE TABLE candidates (
     key BLOB NOT NULL, response INTEGER NOT NULL REFERENCES responses (id), choice INTEGER NOT NULL, seed INTEGER

@@ -166,13 +166,14 @@ class _Merge:
     def _answers(self) -> Iterator[list[_Answer]]:
         """What seems to be missing here, as much at a time as one transaction takes."""
         rows = self._there.execute(
-            "SELECT responses.id, server, run_id, created_us, latency_s, attempts, request_id, key, choice, seed "
+            "SELECT responses.id, server, run_id, created_us, latency_s, attempts, request_id, choices, "
+            "key, choice, seed "
             "FROM candidates CROSS JOIN responses ON responses.id = response ORDER BY candidates.rowid"
         )
         gathered: list[_Answer] = []
         count = size = 0
-        for response, its in groupby(rows, key=lambda row: row[:7]):
-            missing = self._missing([row[7:] for row in its])
+        for response, its in groupby(rows, key=lambda row: row[:8]):
+            missing = self._missing([row[8:] for row in its])
             if missing:
                 (body,) = self._there.execute("SELECT body FROM responses WHERE id = ?", response[:1]).fetchone()
                 gathered.append(_Answer(response, body, missing))
@@ -203,8 +204,9 @@ class _Merge:
                 _, server, run_id, *others = answer.response
                 self._add_run(run_id)
                 response = self._here.execute(
-                    "INSERT INTO responses (server, body, run_id, created_us, latency_s, attempts, request_id) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO responses "
+                    "(server, body, run_id, created_us, latency_s, attempts, request_id, choices) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (servers[server], answer.body, run_id, *others),
                 ).lastrowid
                 self._here.executemany(

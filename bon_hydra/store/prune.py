@@ -91,7 +91,7 @@ def candidates_that_would_go(path: Path, filters: Filters) -> Iterator[Stored]:
     unpack = zstandard.ZstdDecompressor().decompress
     with reading(path) as connection:
         rows = connection.execute(
-            "SELECT body, choice, seed, run_id, created_us, latency_s, attempts, request_id FROM candidates "
+            "SELECT body, choice, seed, run_id, created_us, latency_s, attempts, request_id, choices FROM candidates "
             f"JOIN responses ON responses.id = response JOIN servers ON servers.id = server WHERE {which}",
             values,
         )

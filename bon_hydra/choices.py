@@ -1,0 +1,93 @@
+"""How many candidates one request asks for (its `n`): as configured, or as one trial shows.
+
+Several choices of one request share its prompt, which is billed once. Knows nothing of queries or of the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Sequence
+
+from bon_hydra.records import Response
+from bon_hydra.schema import EMBEDDED, Config
+
+log = logging.getLogger(__name__)
+
+MOST = 8
+"""What `auto` asks for at once: seven of eight prompts are saved, and a request that fails loses no more than this."""
+TRIAL_S = 5.0
+"""How long others wait for the trial's outcome before they go one at a time."""
+REASONING = re.compile(
+    r"(^|[/-])(o[1-9]|gpt-5|gpt-oss|qwq|deepseek-(r\d|reasoner)|magistral)|think|reason", re.IGNORECASE
+)
+
+
+class Choices:
+    """Says how many candidates the next request is to ask for.
+
+    With `auto` the first request that could ask for several is a trial; where the server refuses, answers with fewer
+    or reasons before it answers, each request asks for one from then on.
+    """
+
+    def __init__(self, config: Config) -> None:
+        wanted = config.model.choices_per_request
+        self._auto: bool = wanted == "auto"
+        self._most = (1 if _asks_one(config) else MOST) if self._auto else int(wanted)
+        self._known = asyncio.Event()
+        self._trying = False
+        if not self._auto or self._most == 1:
+            self._known.set()
+
+    async def next(self, wanted: int) -> int:
+        """How many of `wanted` candidates, at least 1, the next request asks for; `over` is to follow."""
+        if self._known.is_set() or wanted == 1:
+            return min(wanted, self._most)
+        if not self._trying:
+            self._trying = True
+            return min(wanted, self._most)
+        try:
+            await asyncio.wait_for(self._known.wait(), TRIAL_S)
+        except TimeoutError:
+            return 1
+        return min(wanted, self._most)
+
+    def answered(self, asked: int, came: Sequence[Response]) -> None:
+        """A request that asked for so many was answered with these."""
+        if asked == 1 or not self._auto:
+            return
+        if len(came) < asked:
+            self.one_at_a_time(f"asked for {asked} choices, the server answered with {len(came)}")
+        elif any(one.reasoning or one.reasoning_tokens for one in came):
+            self.one_at_a_time("the model reasons before it answers")
+        else:
+            self._known.set()
+
+    def is_trial(self, asked: int) -> bool:
+        """Whether a request for so many may have failed for that very reason."""
+        return asked > 1 and self._auto and not self._known.is_set()
+
+    def refused(self, asked: int) -> bool:
+        """The server takes no `n`; True where the same candidates may be asked for one at a time."""
+        if self._auto:
+            self.one_at_a_time(f"the server refuses n={asked}")
+        return self._auto
+
+    def one_at_a_time(self, why: str) -> None:
+        """From now on."""
+        if self._most > 1:
+            log.info("%s; each request asks for one candidate from now on", why)
+        self._most = 1
+        self._known.set()
+
+    def over(self, asked: int) -> None:
+        """A request has ended; where a trial brought nothing, another may try."""
+        if asked > 1:
+            self._trying = False
+
+
+def _asks_one(config: Config) -> bool:
+    """Where several choices at once bring nothing: they are slower here, or long thoughts are lost all at once."""
+    model, name = config.model, config.model.name or ""
+    return model.base_url == EMBEDDED or config.reasoning_effort is not None or bool(REASONING.search(name))
