@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from bon_hydra.schema import EMBEDDED, Config, ConfigError
+from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig
 
 FORMATS = ("nemotron", "gsm8k", "math500", "aime", "humaneval", "mbpp", "tool_calls", "columns")
 SAMPLING_KEYS = ("num_candidates", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "stop")
@@ -172,7 +172,7 @@ def _check_model(config: Config) -> None:
     model.extra_body = {} if model.extra_body is None else model.extra_body
     if not isinstance(model.extra_body, dict):
         raise ConfigError(f"model.extra_body: got {model.extra_body!r}, wanted a map such as {{top_k: 5}}")
-    _check_base_url(model.base_url)
+    _check_addresses(model)
     if model.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", model.api_key_env):
         raise ConfigError(
             "model.api_key_env: wanted the NAME of an environment variable such as OPENAI_API_KEY, and got something "
@@ -188,6 +188,23 @@ def _check_model(config: Config) -> None:
     if config.budget_usd is not None and config.max_tokens is None:
         raise ConfigError(
             "budget_usd: cannot be kept with max_tokens=null, since an answer may then cost anything. Set max_tokens."
+        )
+
+
+def _check_addresses(model: ModelConfig) -> None:
+    if not isinstance(model.base_url, list):
+        _check_base_url(model.base_url)
+        return
+    for url in model.base_url:
+        _check_base_url(url)
+    if not model.base_url or EMBEDDED in model.base_url or len(set(model.base_url)) < len(model.base_url):
+        raise ConfigError(
+            f"model.base_url: got {model.base_url!r}, wanted each address once, at least one, and not {EMBEDDED!r}"
+        )
+    if model.identity is None:
+        raise ConfigError(
+            "model.identity: needs a value where model.base_url is a list: any name for the model that all of them "
+            "serve; the store knows its answers by it"
         )
 
 

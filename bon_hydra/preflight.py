@@ -27,7 +27,7 @@ from bon_hydra.prices import Prices, prices_of
 from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
 from bon_hydra.records import Query
 from bon_hydra.sandbox.probe import probe
-from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig, SourcesConfig
+from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig, SourcesConfig, addresses
 from bon_hydra.store import CandidateStore
 from bon_hydra.verifiers import SANDBOXED, UnknownVerifier, verifier_of
 
@@ -141,10 +141,27 @@ def _served(model: str) -> tuple[dict[str, str], str | None]:
             raise ConfigError(f"model.gguf: there is no file {config.gguf}")
         return {}, None
     api_key(config)
-    try:
-        return {entry["id"]: _description(entry) for entry in served_models(config)}, None
-    except ConnectionError as error:
-        return {}, str(error)
+    listed: dict[str, str] = {}
+    silent: dict[str, str] = {}
+    urls = addresses(config.base_url)
+    for url in urls:
+        try:
+            entries = served_models(replace(config, base_url=url))
+        except ConnectionError as error:
+            silent[url] = str(error)
+            continue
+        for entry in entries:
+            description = _description(entry)
+            if listed.setdefault(entry["id"], description) != description:
+                raise ConfigError(
+                    f"model.base_url: {url} serves another {entry['id']} than the endpoints before it do "
+                    f"(there: {listed[entry['id']]}; here: {description}), and one run must not mix the two."
+                )
+    if len(silent) == len(urls):
+        return {}, next(iter(silent.values()))
+    for url, why in silent.items():
+        log.warning("%s does not answer (%s); the others are asked", url, why)
+    return listed, None
 
 
 def _description(entry: dict[str, Any]) -> str:
@@ -190,8 +207,11 @@ def _identity(model: ModelConfig) -> str:
 
 
 def is_own_server(base_url: Any) -> bool:
-    """Whether an address is on this machine or a private network, where nobody bills by the token."""
-    host = urlsplit(str(base_url)).hostname or ""
+    """Whether all addresses are on this machine or a private network, where nobody bills by the token."""
+    return all(_is_private(urlsplit(url).hostname or "") for url in addresses(base_url))
+
+
+def _is_private(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_private
     except ValueError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bon_hydra.records import Response
-from bon_hydra.schema import ModelConfig
+from bon_hydra.schema import ModelConfig, addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,8 @@ def _listed(model: ModelConfig) -> Prices | None:
     from genai_prices import Usage, calc_price
 
     try:
-        found = calc_price(
-            Usage(input_tokens=1, output_tokens=1), model_ref=model.name or "", provider_api_url=model.base_url
-        )
+        url = addresses(model.base_url)[0]
+        found = calc_price(Usage(input_tokens=1, output_tokens=1), model_ref=model.name or "", provider_api_url=url)
     except LookupError:
         return None
     rates = found.model_price

@@ -17,7 +17,8 @@ from typing import Any
 from bon_hydra.bodies import read_choice
 from bon_hydra.budget import Budget, BudgetReached, Reserved
 from bon_hydra.choices import Choices
-from bon_hydra.client import ChatClient, Reply
+from bon_hydra.client import Reply
+from bon_hydra.endpoints import Endpoints, Home
 from bon_hydra.failures import EARLY, EarlyRefusals, RequestFailed
 from bon_hydra.halt import Halt
 from bon_hydra.keys import candidate_keys, prompt_bytes, seeds
@@ -70,6 +71,7 @@ class _Draw:
     body: dict[str, Any]
     prompt_tokens: int
     """At the most."""
+    home: Home = field(default_factory=Home)
 
 
 class Sampler:
@@ -85,7 +87,7 @@ class Sampler:
         budget: Budget,
         prices: Prices | None,
         halt: Halt,
-        open_client: Callable[[], Awaitable[ChatClient]],
+        open_client: Callable[[], Awaitable[Endpoints]],
     ) -> None:
         self._config, self._run_id, self._identity = config, run_id, identity
         self._store, self._limits, self._budget, self._prices, self._halt = store, limits, budget, prices, halt
@@ -180,7 +182,7 @@ class Sampler:
                 attempts += 1
                 request = self._spelling.request(draw.body, draw.seeds[indices[0]], asked)
                 try:
-                    reply = await client.complete(request)
+                    reply = await client.complete(request, draw.home)
                 except RequestFailed as error:
                     self.asked.failed_attempts += 1
                     await self._store.failed(self._run_id)

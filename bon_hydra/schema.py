@@ -17,6 +17,11 @@ EMBEDDED = "embedded"
 """`model.base_url` of the language model that runs here, in a process of its own."""
 
 
+def addresses(base_url: Any) -> list[str]:
+    """The endpoints of `model.base_url`, which is one or a list of them."""
+    return [str(url) for url in base_url] if isinstance(base_url, list | tuple) else [str(base_url)]
+
+
 class ConfigError(Exception):
     """The configuration or the call is wrong; the message is for the user and complete (exit code 2)."""
 
@@ -89,7 +94,7 @@ class ModelConfig:
 
     name: str | None = MISSING
     base_url: Any = MISSING
-    """An OpenAI-compatible endpoint, or `embedded`."""
+    """An OpenAI-compatible endpoint, a list of them that serve the same model, or `embedded`."""
     api_key_env: str | None = None
     """The NAME of the environment variable that holds the key."""
     identity: str | None = None

@@ -1,4 +1,4 @@
-"""The client of a run, opened when the first request is due: an API's, or the embedded model's own server."""
+"""Whom a run asks, opened when the first request is due: an API, or the embedded model's own server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from bon_hydra.client import ChatClient
 from bon_hydra.embedded import embedded_server, weights
-from bon_hydra.schema import EMBEDDED, Config
+from bon_hydra.endpoints import Endpoints
+from bon_hydra.schema import EMBEDDED, Config, addresses
 
 CONTEXT = 2048
 """Tokens of prompt and answer together that a slot of the embedded server holds at least."""
@@ -19,29 +20,29 @@ MOST_SLOTS = 8
 @asynccontextmanager
 async def client_when_needed(
     config: Config, say: Callable[[str], None]
-) -> AsyncIterator[Callable[[], Awaitable[ChatClient]]]:
-    """Yields a function that gives the one client of the run; a run that needs none starts no server.
+) -> AsyncIterator[Callable[[], Awaitable[Endpoints]]]:
+    """Yields a function that gives the endpoints of the run; a run that needs none starts no server.
 
     The embedded server has a slot for each request in flight, and ends with this context.
     """
     one_at_a_time = asyncio.Lock()
-    client: ChatClient | None = None
+    endpoints: Endpoints | None = None
     async with AsyncExitStack() as stack:
 
-        async def opened() -> ChatClient:
-            nonlocal client
+        async def opened() -> Endpoints:
+            nonlocal endpoints
             async with one_at_a_time:
-                if client is None:
-                    base_url = config.model.base_url
-                    if base_url == EMBEDDED:
+                if endpoints is None:
+                    urls = addresses(config.model.base_url)
+                    if urls == [EMBEDDED]:
                         path = await asyncio.to_thread(weights, config.model.gguf, say)
                         context = max(CONTEXT, 2 * (config.max_tokens or 0))
                         say(f"starting {config.model.name} here …")
-                        base_url = await stack.enter_async_context(
-                            embedded_server(path, slots=min(config.concurrency, MOST_SLOTS), context_per_slot=context)
-                        )
-                    client = ChatClient(config.model, base_url, config.concurrency)
-                    stack.push_async_callback(client.close)
-            return client
+                        slots = min(config.concurrency, MOST_SLOTS)
+                        server = embedded_server(path, slots=slots, context_per_slot=context)
+                        urls = [await stack.enter_async_context(server)]
+                    endpoints = Endpoints([ChatClient(config.model, url, config.concurrency) for url in urls])
+                    stack.push_async_callback(endpoints.close)
+            return endpoints
 
         yield opened

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from bon_hydra.budget import Budget
 from bon_hydra.client import ChatClient
+from bon_hydra.endpoints import Endpoints
 from bon_hydra.halt import Halt
 from bon_hydra.keys import candidate_keys, hash30, prompt_bytes
 from bon_hydra.limits import Limits
@@ -159,17 +160,17 @@ def draw(
     settings = replace(settings, model=replace(settings.model, base_url=url))
 
     async def main() -> Drawn:
-        halt, client = Halt(), ChatClient(settings.model, url, settings.concurrency)
+        halt, endpoints = Halt(), Endpoints([ChatClient(settings.model, url, settings.concurrency)])
 
-        async def opened() -> ChatClient:
-            return client
+        async def opened() -> Endpoints:
+            return endpoints
 
         with CandidateStore(store_path, run_id) as store:
             limits, purse = Limits(settings.concurrency, None, None), Budget(store, run_id, budget)
             sampler = Sampler(settings, run_id, "host", store, limits, purse, prices, halt, opened)
             found = await asyncio.gather(*(sampler.draw(query, query.messages) for query in queries))
             done, spent = await store.done(run_id), await store.spent(run_id)
-        await client.close()
+        await endpoints.close()
         return Drawn(found, sampler.asked, done, spent, halt)
 
     return asyncio.run(main())
