@@ -27,8 +27,8 @@ REASONING = re.compile(
 class Choices:
     """Says how many candidates the next request is to ask for.
 
-    With `auto` the first request that could ask for several is a trial; where the server refuses, answers with fewer
-    or reasons before it answers, each request asks for one from then on.
+    With `auto` the first request that could ask for several is a trial; where the server refuses, answers with fewer,
+    reasons before it answers or bills for less than it sent, each request asks for one from then on.
     """
 
     def __init__(self, config: Config) -> None:
@@ -61,6 +61,8 @@ class Choices:
             self.one_at_a_time(f"asked for {asked} choices, the server answered with {len(came)}")
         elif any(one.reasoning or one.reasoning_tokens for one in came):
             self.one_at_a_time("the model reasons before it answers")
+        elif not _all_counted(came):
+            self.one_at_a_time("the server does not count the tokens of all choices")
         else:
             self._known.set()
 
@@ -91,3 +93,10 @@ def _asks_one(config: Config) -> bool:
     """Where several choices at once bring nothing: they are slower here, or long thoughts are lost all at once."""
     model, name = config.model, config.model.name or ""
     return model.base_url == EMBEDDED or config.reasoning_effort is not None or bool(REASONING.search(name))
+
+
+def _all_counted(came: Sequence[Response]) -> bool:
+    """Whether the bill covers all choices (llama.cpp's covers the first): no token holds more than one word."""
+    counts = [one.completion_tokens for one in came]
+    words = sum(len((one.text or "").split()) for one in came)
+    return None in counts or sum(count or 0 for count in counts) >= words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,22 @@ def test_auto_asks_a_model_that_reasons_for_one_at_a_time(tmp_path: Path) -> Non
     with FakeApi(Reply("3", reasoning="One and two")) as api:
         drawn(api, tmp_path / "s")
         assert asked(api) == [8] + [1] * 40
+
+
+def test_auto_asks_one_at_a_time_where_the_bill_does_not_cover_all_choices(tmp_path: Path) -> None:
+    """As llama.cpp's, which counts the first choice's tokens alone."""
+
+    def first_counted(request: Request) -> Raw | None:
+        count = request.body.get("n", 1)
+        message = {"role": "assistant", "content": "It is three, by all that I know."}
+        choices = [{"index": i, "message": message, "finish_reason": "stop"} for i in range(count)]
+        usage = {"prompt_tokens": 9, "completion_tokens": 10}
+        return Raw(200, json.dumps({"model": "m", "choices": choices, "usage": usage}).encode())
+
+    with FakeApi(faults=first_counted) as api:
+        found = drawn(api, tmp_path / "s")
+        assert asked(api) == [8] + [1] * 40
+    assert [len(candidates) for candidates in found.candidates] == [8] * 6
 
 
 def test_a_number_is_kept_to_and_its_refusal_stops_the_run_by_name(tmp_path: Path) -> None:
