@@ -84,7 +84,7 @@ def find_run(spec: str) -> Path:
     if len(paths) > 1:
         if sweep_folder(spec):
             names = ", ".join(path.parent.name for path in paths)
-            raise ConfigError(f"{spec}: a sweep, wanted one of its runs: {spec}/NAME, with one of the names {names}")
+            raise ConfigError(f"{spec}: a sweep, wanted one of its runs: {spec}/NAME, NAME one of {names}")
         raise ConfigError(f"{spec}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
     return paths[0]
 
