@@ -27,9 +27,12 @@ SHORT = {N: "N", T: "T"}
 FAR_APART = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8a6d3b")
 """Okabe and Ito's (2008), which colour-blind eyes tell apart."""
 MARKERS = "osD^vPX*"
+MARKED: dict[str, Any] = {"markersize": 7, "markeredgecolor": PAPER, "markeredgewidth": 0.7}
 MOST = 8
 """Lines in one picture; of more, the best are drawn."""
 GREY = "#52606d"
+LEFT = 0.72
+"""Inches to the left of the axes."""
 MOST_CELLS = 14
 """Columns or rows of a heat map whose cells have room for their figures."""
 
@@ -66,17 +69,20 @@ def plot_sweep(view: View, path: Path) -> None:
     if len(rows) < 2:
         raise ConfigError(f"--plot: {len(rows)} of {len(view.overall)} points finished; it takes two to draw a sweep")
     axes_of = heat_axes(view, rows)
+    lines, left_out = _lines(view, rows)
+    has_curves = max(len(_known(line.row)) for line in lines) > 1
+    columns = 4 if max(len(line.name) for line in lines) <= 9 else 2
+    below = 0.68 + (0.22 * -(-len(lines) // columns) + 0.12 if has_curves else 0.0)
+    height, width = 4.9 + below, 12.4 if axes_of else 8.2
     with mpl.rc_context(cast(Any, STYLE)):
-        figure = Figure(figsize=(12.4 if axes_of else 8.2, 5.4), dpi=150, facecolor=PAPER)
-        width = figure.get_figwidth()
-        grid = figure.add_gridspec(
-            1, 2 if axes_of else 1, left=0.72 / width, right=1 - 0.25 / width, top=0.745, bottom=0.125, wspace=0.24
-        )
+        figure = Figure(figsize=(width, height), dpi=150, facecolor=PAPER)
+        edges = {"left": LEFT / width, "right": 1 - 0.32 / width, "top": 1 - 1.38 / height, "bottom": below / height}
+        grid = figure.add_gridspec(1, 2 if axes_of else 1, wspace=0.24, **edges)
         _headline(figure, view, rows)
-        lines, left_out = _lines(view, rows)
         first = figure.add_subplot(grid[0, 0])
-        if max(len(_known(line.row)) for line in lines) > 1:
+        if has_curves:
             _draw_curves(first, lines, left_out)
+            _legend(first, lines, columns)
         else:
             _draw_points(first, view, rows)
         if axes_of:
@@ -95,14 +101,14 @@ def _headline(figure: Figure, view: View, rows: Sequence[dict[str, Any]]) -> Non
     points = f"{len(rows)} of {len(view.overall)} points" if len(rows) < len(view.overall) else f"{len(rows)} points"
     facts = f"{plain(models, 50)} · {points} · {counted} queries each"
     figure.text(
-        0.72 / width,
+        LEFT / width,
         1 - 0.36 / height,
         f"Sweep of {plain(view.experiment, 50)}",
         fontsize=16,
         fontweight="bold",
         va="center",
     )
-    figure.text(0.72 / width, 1 - 0.68 / height, facts, fontsize=10, color=GREY, va="center")
+    figure.text(LEFT / width, 1 - 0.68 / height, facts, fontsize=10, color=GREY, va="center")
 
 
 def _lines(view: View, rows: Sequence[dict[str, Any]]) -> tuple[list[Line], int]:
@@ -169,8 +175,7 @@ def _draw_curves(axes: Axes, lines: Sequence[Line], left_out: int) -> None:
             linestyle="",
             color=line.colour,
             marker=line.marker,
-            markersize=5.5,
-            markeredgecolor=PAPER,
+            **MARKED,
         )
     if most > 8:
         axes.set_xscale("log", base=2)
@@ -180,21 +185,34 @@ def _draw_curves(axes: Axes, lines: Sequence[Line], left_out: int) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0f}")
     axes.set_xlabel("N, candidates a query")
     axes.set_ylabel("queries with a verified candidate")
-    _titled(axes, "What do N candidates give?", "pass@N, 95 % bands")
+    of = f"; the best {len(lines)} of {len(lines) + left_out}" if left_out else ""
+    _titled(axes, "What do N candidates give?", f"pass@N, 95 % bands{of}")
     _percent(axes)
-    _legend(axes, lines, left_out)
 
 
-def _legend(axes: Axes, lines: Sequence[Line], left_out: int) -> None:
+def _legend(axes: Axes, lines: Sequence[Line], columns: int) -> None:
+    """Below the axes, where no line can be."""
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], color=line.colour, linewidth=2, marker=line.marker, markersize=5.5, markeredgecolor=PAPER)
-        for line in reversed(lines)
-    ]
-    title = f"the best {len(lines)} of {len(lines) + left_out}" if left_out else None
-    names = [line.name for line in reversed(lines)]
-    axes.legend(handles, names, title=title, loc="lower right", fontsize=9, handlelength=2.4)
+    handles = [Line2D([], [], color=line.colour, linewidth=2, marker=line.marker, **MARKED) for line in lines]
+    down = -0.5 / (axes.get_position().height * _inches(axes)[1])
+    axes.legend(
+        handles,
+        [line.name for line in lines],
+        loc="upper left",
+        bbox_to_anchor=(-0.01, down),
+        ncols=columns,
+        fontsize=9,
+        handlelength=2.4,
+        columnspacing=1.4,
+        borderpad=0.0,
+    )
+
+
+def _inches(axes: Axes) -> tuple[float, float]:
+    """Width and height of the whole picture."""
+    width, height = cast(Any, axes.figure).get_size_inches()
+    return float(width), float(height)
 
 
 def _draw_points(axes: Axes, view: View, rows: Sequence[dict[str, Any]]) -> None:
@@ -224,11 +242,15 @@ def _draw_points(axes: Axes, view: View, rows: Sequence[dict[str, Any]]) -> None
         return
     places = list(range(len(ordered) - 1, -1, -1))
     axes.errorbar(rates, places, xerr=ends, **drawn)
-    axes.set_yticks(places, [_setting(keys, [row.get(key) for key in keys]) for row in ordered])
+    names = [_setting(keys, [row.get(key) for key in keys]) if keys else plain(row["folder"], 40) for row in ordered]
+    axes.set_yticks(places, names)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     axes.set_xlabel("verified among candidates")
-    axes.figure.subplots_adjust(left=0.3)
+    position = axes.get_position()
+    position.x0 = (0.35 + 0.078 * max(map(len, names))) / _inches(axes)[0]
+    axes.set_position(position)
+    axes.set_ylim(-0.6, len(ordered) - 0.4)
     _titled(axes, "How often is a candidate right?", subtitle)
 
 
@@ -279,27 +301,27 @@ def _draw_heat(axes: Axes, view: View, rows: Sequence[dict[str, Any]], across: s
     axes.set_yticks(range(len(lines)), [plain(shown(value), 14) for value in lines])
     axes.set_xlabel("N, candidates a query" if across == N else across)
     axes.set_ylabel(up)
+    crowded = len(columns) > 7 or len(lines) > 6
     if max(len(columns), len(lines)) <= MOST_CELLS:
         for (line, column), row in found.items():
-            _cell(axes, column, line, row, rate, (values[line, column] - low) / max(high - low, 0.02))
+            _cell(axes, column, line, row, rate, (values[line, column] - low) / max(high - low, 0.02), crowded)
     of = "queries with a verified candidate" if rate == "pass_at_n" else "verified among candidates"
     at = f" at N={rows[0][N]}" if N not in (across, up) and rate == "pass_at_n" else ""
     _titled(axes, f"Where is the best?{at}", f"{of}; ★ the best, ≈ not told from it, # overlaps it")
 
 
-def _cell(axes: Axes, x: int, y: int, row: dict[str, Any], rate: str, bright: float) -> None:
-    ink = PAPER if bright < 0.55 else INK
+def _cell(axes: Axes, x: int, y: int, row: dict[str, Any], rate: str, bright: float, crowded: bool) -> None:
     sign = "★" if row.get("best") else "≈" if row.get("not_told_from_best") else "#" if row.get("overlaps") else ""
     text = "–" if row[rate] is None else f"{100 * row[rate]:.0f} %"
     axes.text(
         x,
         y,
-        text,
+        f"{text} {sign}".rstrip() if crowded else f"{text}\n{sign}".rstrip(),
         ha="center",
         va="center",
-        color=ink,
-        fontsize=10.5,
+        color=PAPER if bright < 0.55 else INK,
+        fontsize=8 if crowded else 10.5,
+        linespacing=1.5,
+        family="DejaVu Sans",  # it has the signs, whatever the others are set in
         fontweight="bold" if sign in ("★", "≈") else "normal",
     )
-    # In a font that has the signs, whatever the others are set in.
-    axes.text(x, y - 0.29, sign, ha="center", va="center", color=ink, fontsize=10, family="DejaVu Sans")
