@@ -110,6 +110,15 @@ def test_a_sweep_with_failed_points_shows_what_there_is(capsys: pytest.CaptureFi
     assert is_png(folder / "sweep.png")
 
 
+def test_a_file_that_is_gone_costs_the_ranking_alone(capsys: pytest.CaptureFixture[str], sweep: Path) -> None:
+    """The table has what the summaries say."""
+    next((sweep / "4_num_candidates=4,temperature=0.6").glob("*.parquet")).write_bytes(b"PAR1")
+    assert finish_sweep(sweep) == 0
+    assert [row["best"] for row in rows_of(sweep)] == [None] * 6
+    assert all(row["verification_rate"] is not None for row in rows_of(sweep))
+    assert "not ranked: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("points", [[], [({"temperature": "1"}, None)], [({"temperature": "1"}, 0.5)]])
 def test_without_two_finished_points_there_is_no_plot(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, points: Any
@@ -132,7 +141,7 @@ def test_points_that_share_no_query_are_not_ranked(capsys: pytest.CaptureFixture
     record["points"].append({**more["points"][0], "number": 1, "folder": "1_dataset=b"})
     (folder / "sweep.json").write_text(json.dumps(record))
     finish_sweep(folder)
-    assert "No best point is named: the finished points share no queries." in capsys.readouterr().out
+    assert "No best point is named: no query is in all finished points." in capsys.readouterr().out
 
 
 def test_inspect_shows_the_table_anew(capsys: pytest.CaptureFixture[str], sweep: Path, tmp_path: Path) -> None:

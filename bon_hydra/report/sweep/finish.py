@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bon_hydra.names import shown_path
 from bon_hydra.report.sweep.points import read_points
+from bon_hydra.report.sweep.ranking import rank
 from bon_hydra.report.sweep.rows import View, make_view, write_table
 from bon_hydra.report.sweep.table import sweep_table
 from bon_hydra.report.tables import console
@@ -19,7 +20,13 @@ PLOT = "sweep.png"
 def record_sweep(folder: Path) -> tuple[Sweep, View]:
     """Closes a sweep's record and writes its table."""
     sweep = end_sweep(folder)
-    view = make_view(sweep, read_points(folder, sweep))
+    points = read_points(folder, sweep)
+    try:
+        ranking = rank(points)
+    except ConfigError as error:  # a file is gone or damaged, which is no reason to lose the others' table
+        print(f"not ranked: {error}", file=sys.stderr)
+        ranking = None
+    view = make_view(sweep, points, ranking)
     write_table(folder, view)
     return sweep, view
 

@@ -10,7 +10,7 @@ import numpy as np
 from bon_hydra.report.outcomes import Metric, Outcomes, metric, read_outcomes, values
 from bon_hydra.report.sweep.points import Found, largest_of_each
 from bon_hydra.schema import ConfigError
-from bon_hydra.statistics import Floats, Standing, standings
+from bon_hydra.statistics import Floats, Ints, Standing, standings
 
 PASS_AT_N = "pass@N"
 """Each point by pass@k at its own N, read from the largest run that shares its draws."""
@@ -76,12 +76,10 @@ def _common(columns: Sequence[Floats]) -> int:
     return int(np.logical_and.reduce(known).sum())
 
 
-def _values(
-    finished: Sequence[Found], largest: dict[int, Found], named: str
-) -> tuple[dict[int, Floats], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _values(finished: Sequence[Found], largest: dict[int, Found], named: str) -> tuple[dict[int, Floats], Ints]:
     """Each point's value of each query (queries,), all in one order, and the number of each query's split."""
     places: dict[tuple[str, str], int] = {}
-    found: dict[int, tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]] = {}
+    found: dict[int, tuple[Ints, Floats]] = {}
     for one in finished:
         if largest[one.point.number] is not one:
             continue

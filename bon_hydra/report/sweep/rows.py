@@ -62,14 +62,14 @@ def view_of(spec: str) -> View | None:
     """
     if folder := sweep_folder(spec):
         sweep = record_of(folder)
-        return make_view(sweep, read_points(folder, sweep))
+        points = read_points(folder, sweep)
+        return make_view(sweep, points, rank(points))
     path = Path(spec).expanduser()
     return read_table(path) if path.name == SWEEP_TABLE and path.is_file() else None
 
 
-def make_view(sweep: Sweep, points: Sequence[Found]) -> View:
-    """The view of a sweep's record and of what its points found, ranked."""
-    ranking = rank(points)
+def make_view(sweep: Sweep, points: Sequence[Found], ranking: Ranking | None) -> View:
+    """The view of a sweep's record, of what its points found and how they rank."""
     swept = list(dict.fromkeys(key for point in sweep.points for key in point.swept))
     numeric = {key for key in swept if all(_is_number(point.swept.get(key)) for point in sweep.points)}
     largest, finished = largest_of_each(points), largest_of_each([one for one in points if one.finished])

@@ -95,7 +95,7 @@ def notes(view: View) -> list[str]:
     best = next((row for row in view.overall if row.get("best")), None)
     if view.ranked_by is None or best is None:
         finished = sum(bool(row.get("queries")) for row in view.overall)
-        why = "the finished points share no queries" if finished > 1 else "it takes two finished points"
+        why = "no query is in all finished points" if finished > 1 else "it takes two finished points"
         return [*lines, f"No best point is named: {why}."]
     by = RANKED.get(view.ranked_by, view.ranked_by)
     lines.append(f"Ranked by {by}, over the {view.ranked_queries:,} queries that all finished points have.")
