@@ -14,6 +14,8 @@ from sweep_runs import over_n_and_temperature, sweep_of
 
 from bon_hydra.cli import main
 from bon_hydra.report.sweep.finish import finish_sweep
+from bon_hydra.report.sweep.plot import heat_axes, plot_sweep
+from bon_hydra.report.sweep.rows import view_of
 
 RATES = {"0.2": 0.75, "0.6": 0.7, "1.0": 0.15}
 
@@ -142,6 +144,31 @@ def test_points_that_share_no_query_are_not_ranked(capsys: pytest.CaptureFixture
     (folder / "sweep.json").write_text(json.dumps(record))
     finish_sweep(folder)
     assert "No best point is named: no query is in all finished points." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("swept", "axes"),
+    [
+        ([{"temperature": "0"}, {"temperature": "1"}], None),
+        ([{"num_candidates": n, "temperature": t} for n in "12" for t in "01"], ("num_candidates", "temperature")),
+        ([{"temperature": t, "prompt": p} for t in "01" for p in ("cot", "plain")], ("temperature", "prompt")),
+        (
+            [{"prompt": p, "num_candidates": n, "temperature": t} for p in ("a", "b") for n in "12" for t in "01"],
+            ("prompt", "temperature"),
+        ),
+        ([{"prompt": p, "seed": s, "temperature": t} for p in ("a", "b") for s in "12" for t in "01"], None),
+    ],
+)
+def test_a_heat_map_is_drawn_of_two_parameters(
+    tmp_path: Path, swept: list[dict[str, str]], axes: tuple[str, str] | None
+) -> None:
+    """Numbers or names; of three, the two beside N."""
+    folder = sweep_of(tmp_path / "x_sweep", [(one, 0.5) for one in swept], queries=4)
+    view = view_of(str(folder))
+    assert view is not None
+    assert heat_axes(view, view.overall) == axes
+    plot_sweep(view, tmp_path / "x.png")
+    assert is_png(tmp_path / "x.png")
 
 
 def test_inspect_shows_the_table_anew(capsys: pytest.CaptureFixture[str], sweep: Path, tmp_path: Path) -> None:

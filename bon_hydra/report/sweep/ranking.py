@@ -88,10 +88,10 @@ def _values(finished: Sequence[Found], largest: dict[int, Found], named: str) ->
         for other in finished:
             if largest[other.point.number] is one:
                 found[other.point.number] = where, values(_metric(named, other, outcomes), outcomes)
-    table = {}
-    for number, (where, own) in found.items():
+    table: dict[int, Floats] = {}
+    for number, (places_of, own) in found.items():
         table[number] = np.full(len(places), np.nan)
-        table[number][where] = own
+        table[number][places_of] = own
     splits: dict[str, int] = {}
     strata = np.array([splits.setdefault(split, len(splits)) for split, _ in places], np.int64)
     return table, strata
