@@ -100,7 +100,7 @@ def main() -> None:
 
         code = refuse(str(error) if isinstance(error, ConfigError) else explain(error))
     if launch.started:
-        from bon_hydra.report.sweep import finish_sweep
+        from bon_hydra.report.sweep.finish import finish_sweep
 
         swept = finish_sweep(launch.started[0])
         sys.exit(130 if code == 130 else max(1, swept) if code else swept)

@@ -61,7 +61,7 @@ def inspect(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One run: its metadata, rates, candidate index, coverage, pass@k. Several runs: side by side."""
+    """One run: its metadata, rates, candidate index, coverage, pass@k. Several: side by side. A sweep: its table."""
     from bon_hydra.report.inspection import inspect_one, inspect_several
     from bon_hydra.report.summary import as_json as summary
     from bon_hydra.report.tables import console, json_document
@@ -74,6 +74,11 @@ def inspect(
         from bon_hydra.report.plot import plot as draw
 
         check_plot(Path(plot))
+    if len(runs) == 1 and by is None:
+        from bon_hydra.report.sweep.inspection import inspect_sweep
+
+        if inspect_sweep(runs[0], None if plot is None else Path(plot), as_json):
+            return
     read = [read_run(path, by) for path in find_runs(runs)]
     filled = [run for run in read if run.candidates]
     for run in read:
@@ -93,25 +98,48 @@ def inspect(
 
 @app.command()
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="A run: a folder or a parquet file.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one; a win is a query on which it is better.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="A run: a folder or a parquet file; or a sweep, alone.")],
+    b: Annotated[
+        str | None, typer.Argument(metavar="B", help="Another run; a win is a query on which it is better.")
+    ] = None,
     metric: Annotated[
-        str, typer.Option(help="pass@K, majority@K, best@K, weighted_majority@K, pass^K, first or any.")
-    ] = "pass@1",
+        str | None,
+        typer.Option(
+            help="pass@K, majority@K, best@K, weighted_majority@K, pass^K, first or any "
+            "[pass@1; of a sweep what it is ranked by]."
+        ),
+    ] = None,
     by: By = None,
+    against: Annotated[
+        str, typer.Option(metavar="POINT", help="Of a sweep: best, first, or a point's number.")
+    ] = "best",
     as_json: AsJson = False,
 ) -> None:
-    """Did the change help? Two runs, query by query on those they share: difference, interval, exact test."""
+    """Did the change help? Two runs, query by query on those they share: difference, interval, exact test.
+
+    Of a sweep, every point against its best.
+    """
     from bon_hydra.report.comparison import compare_runs
     from bon_hydra.report.comparison_table import comparison_table
     from bon_hydra.report.tables import console, json_document
-    from bon_hydra.runs import find_run
+    from bon_hydra.runs import find_run, sweep_folder
+    from bon_hydra.schema import ConfigError
 
-    found = compare_runs(find_run(a), find_run(b), metric, by)
-    if as_json:
-        print(json_document(found))
-    else:
-        console().print(comparison_table(found))
+    if b is not None:
+        found = compare_runs(find_run(a), find_run(b), metric or "pass@1", by)
+        print(json_document(found)) if as_json else console().print(comparison_table(found))
+        return
+    from bon_hydra.report.sweep.comparison import compare_sweep, sweep_comparison_table
+
+    folder = sweep_folder(a)
+    if folder is None:
+        raise ConfigError(f"{a}: no sweep, so it takes a second run to compare: bon compare A B")
+    if by is not None:
+        raise ConfigError(
+            f"--by {by}: two runs can be compared by groups, the points of a sweep can't: bon compare A B"
+        )
+    found = compare_sweep(folder, metric, against)
+    print(json_document(found)) if as_json else console().print(sweep_comparison_table(found))
 
 
 @app.command()
@@ -200,10 +228,13 @@ def report(
 ) -> None:
     """One self-contained page with plots and readable candidates, that opens offline."""
     from bon_hydra.report.page.document import check_output, write_page
-    from bon_hydra.runs import find_runs
+    from bon_hydra.report.sweep.points import paths_and_names
 
     check_output(output)
-    written = write_page(find_runs(runs), output, candidates)
+    paths, names, left_out = paths_and_names(runs)
+    for line in left_out:
+        print(line, file=sys.stderr)
+    written = write_page(paths, output, candidates, names)
     for path in written.empty:
         print(f"{path}: an empty run, it has no candidates; left out", file=sys.stderr)
     shown = f"{written.candidates:,} candidates"
@@ -303,6 +334,7 @@ def export(
     """Training data in TRL's conventions, as a folder that datasets.load_dataset reads and hf upload takes."""
     from bon_hydra.export.dataset import export as write
     from bon_hydra.export.options import Options
+    from bon_hydra.runs import find_runs, sweep_folder
 
     options = Options(
         format_name,
@@ -315,6 +347,9 @@ def export(
         min_pass_rate,
         max_pass_rate,
     )
+    for folder in filter(None, map(sweep_folder, runs)):
+        points = ", ".join(path.parent.name for path in find_runs([str(folder)]))
+        print(f"{folder}: a sweep, its points are one pool: {points}", file=sys.stderr)
     contents, files = write(runs, options, out)
     for side, rows in contents.rows.items():
         print(f"{side:<12} {rows:>10,} rows of {contents.queries[side]:,} queries")

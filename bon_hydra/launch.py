@@ -77,6 +77,8 @@ class Launch(Callback):
             if prepared and all(p.config.dry_run for p in prepared):
                 _print_plans(prepared)
                 raise SystemExit(0)
+            for line in _sweep_plan(prepared):
+                print(line, file=sys.stderr)
             names = {p.config.experiment_name for p in prepared or [_prepared(config)]}
             name = names.pop() if len(names) == 1 else "mixed"
             with flag_override(config, ["readonly", "struct"], False):
@@ -183,6 +185,21 @@ def _print_plans(runs: list[Any]) -> None:
     from bon_hydra.plan import as_text, make_plan
 
     print("\n\n".join(as_text(make_plan(run), run) for run in runs))
+    if len(runs) > 1:
+        print("", *_sweep_plan(runs), sep="\n")
+
+
+def _sweep_plan(points: list[Any]) -> list[str]:
+    """What the points ask and cost together; a sweeper that chooses as it goes has none yet."""
+    from bon_hydra.queries.load import DatasetError
+    from bon_hydra.sweep_plan import as_lines, plan_sweep
+
+    if not points:
+        return []
+    try:
+        return as_lines(plan_sweep(points), points)
+    except DatasetError as error:
+        return [f"sweep       {len(points)} points; no estimate: {error}"]
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:

@@ -170,20 +170,25 @@ def as_text(plan: Plan, prepared: Prepared) -> str:
 
 def told(forecast: Forecast, prepared: Prepared) -> list[str]:
     """A forecast as lines: tokens, and cost."""
+    budget = prepared.config.budget_usd
+    return cost_lines(forecast, prepared.prices is None, None if budget is None else f"{budget:g} USD")
+
+
+def cost_lines(forecast: Forecast, price_unknown: bool, budget: str | None) -> list[str]:
+    """The same, of a run or of several together."""
     tokens = f"{_range(forecast.prompt_tokens)} prompt + {_range(forecast.completion_tokens)} completion"
     learned = f"as {forecast.earlier} earlier answers of this model on this data set"
     source = learned if forecast.earlier else "from answers of one token to all of max_tokens"
     if forecast.cost_usd is not None:
         low, high = forecast.cost_usd
         cost = f"{_usd(low)} to {_usd(high)} USD; at most {_usd(forecast.at_most_usd or high)} USD"
-    elif prepared.prices is None:
+    elif price_unknown:
         cost = "unknown: no prices for this model (model.prices.input=… model.prices.output=…)"
     else:
         cost = "unbounded: max_tokens is null"
-    budget = prepared.config.budget_usd
     return [
         f"tokens      {tokens} ({source})",
-        f"cost        {cost}" + ("" if budget is None else f"; budget {budget:g} USD"),
+        f"cost        {cost}" + ("" if budget is None else f"; budget {budget}"),
     ]
 
 

@@ -26,7 +26,7 @@ from bon_hydra.names import parquet_path, shown_path, store_file
 from bon_hydra.plan import refuse_unreachable
 from bon_hydra.preflight import Prepared, prepare
 from bon_hydra.report.summary import write_summary
-from bon_hydra.report.sweep import finish_sweep
+from bon_hydra.report.sweep.finish import finish_sweep, record_sweep
 from bon_hydra.running import at_work, is_running
 from bon_hydra.runs import read_metadata, run_folder, sweep_folder
 from bon_hydra.saved import load_config
@@ -56,7 +56,7 @@ def resume(spec: str, overrides: Sequence[str] = ()) -> int:
     point = next(point for point in sweep_record.points if point.folder == folder.name)
     with at_work(folder.parent):
         how = sweeps.run_in(folder, point.number, lambda: _resume_run(folder, (), sweep_record, point))
-        sweeps.end_sweep(folder.parent)
+        record_sweep(folder.parent)
     return how.exit_code
 
 

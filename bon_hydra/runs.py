@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SWEEP_TABLE = "sweep.parquet"
 """A sweep folder's own table, which is not a run."""
+SWEEP_RECORD = "sweep.json"
+"""What makes a folder a sweep's."""
 
 REQUIRED = ("query_id", "split", "candidate_idx", "is_verified")
 """The columns without which a file is not one of ours, nor of the seed's system."""
@@ -51,9 +53,11 @@ def find_runs(specs: Sequence[str]) -> list[Path]:
 
 
 def sweep_folder(spec: str) -> Path | None:
-    """The folder of the sweep that `spec` names, None where it names none."""
+    """The folder of the sweep that `spec` names (the folder, its record or its table), None where it names none."""
     path = Path(spec).expanduser()
-    return Path(os.path.realpath(path)) if (path / "sweep.json").is_file() else None
+    if path.name in (SWEEP_TABLE, SWEEP_RECORD):
+        path = path.parent
+    return Path(os.path.realpath(path)) if (path / SWEEP_RECORD).is_file() else None
 
 
 def run_folder(spec: str) -> Path:
@@ -78,6 +82,9 @@ def find_run(spec: str) -> Path:
     """The one parquet file that `spec` stands for. Raises ConfigError where it is none, or several."""
     paths = find_runs([spec])
     if len(paths) > 1:
+        if sweep_folder(spec):
+            names = ", ".join(path.parent.name for path in paths)
+            raise ConfigError(f"{spec}: a sweep, wanted one of its runs: {spec}/NAME, NAME one of {names}")
         raise ConfigError(f"{spec}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
     return paths[0]
 
@@ -90,7 +97,8 @@ def _runs_of(spec: str) -> list[Path]:
             raise ConfigError(f"{spec}: {_why_no_run(path)}")
         return runs
     if path.exists():
-        return [path]
+        folder = sweep_folder(spec)
+        return [path] if folder is None or path.is_dir() else _runs_of(str(folder))
     if path.is_symlink():
         raise ConfigError(f"{spec}: a link to {path.readlink()}, which is not there any more")
     matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 (absolute or not)
@@ -113,8 +121,14 @@ def _parquets(folder: Path) -> list[Path]:
 
 
 def _runs_below(folder: Path) -> list[Path]:
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    below = sorted((path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()), key=_by_number)
     return [run for path in below for run in _parquets(path)]
+
+
+def _by_number(path: Path) -> tuple[int, str]:
+    """A sweep's jobs in their order: `2_…` before `10_…`."""
+    number = path.name.partition("_")[0]
+    return (int(number) if number.isdecimal() else 0), path.name
 
 
 def _why_no_run(folder: Path) -> str:

@@ -54,6 +54,18 @@ def test_averages_are_covered_on_the_whole() -> None:
     assert 0.94 <= np.mean(held) <= 0.96
 
 
+@pytest.mark.parametrize("candidates", [1, 4])
+@pytest.mark.parametrize("queries", [30, 100])
+@pytest.mark.parametrize("rates", [(0.02, 0.98), (0.02, 0.9), (0.98, 0.98, 0.02)])
+def test_a_run_of_splits_nearly_all_right_or_all_wrong_is_covered(
+    rates: tuple[float, ...], queries: int, candidates: int
+) -> None:
+    """A split without a single right (or wrong) answer is no sign that there are none."""
+    for seed, alike in enumerate(("nearly all alike", "alike")):
+        held = simulated.overall_coverage(rates, simulated.ALIKE[alike], queries, candidates, 400, seed)
+        assert held >= 0.93 - slack(0.93, 400), alike
+
+
 @pytest.mark.parametrize(("candidates", "k", "queries"), [(4, 1, 100), (8, 4, 100), (4, 1, 300), (16, 1, 100)])
 def test_equal_runs_are_called_different_once_in_twenty(candidates: int, k: int, queries: int) -> None:
     """At most 6 %, at least 4 %; and the interval of the difference holds 0."""

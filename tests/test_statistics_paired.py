@@ -13,7 +13,7 @@ from scipy.stats import binomtest, permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from bon_hydra.statistics import against_best, compare, holm, pass_at_k, sign_flip
+from bon_hydra.statistics import compare, holm, pass_at_k, sign_flip
 
 exactly = settings(deadline=None, max_examples=60)
 differences = st.lists(st.integers(-4, 4), min_size=1, max_size=10).map(lambda drawn: np.array(drawn) / 4)
@@ -146,37 +146,3 @@ def test_holm_is_what_statsmodels_computes(p_values: list[float]) -> None:
     gaps = holm([None, *p_values, None])
     assert gaps[0] is gaps[-1] is None
     assert gaps[1:-1] == pytest.approx(expected)
-
-
-def test_points_as_good_as_the_best_are_told_from_those_that_are_not() -> None:
-    """One clearly worse point, one that is nearly the best, one with queries of its own."""
-    draw = np.random.default_rng(7)
-    chance = draw.uniform(0.3, 0.9, 200)
-    points = {
-        "n=4": draw.binomial(4, chance) / 4,
-        "n=8": draw.binomial(8, chance) / 8,
-        "worse": draw.binomial(4, chance * 0.6) / 4,
-        "elsewhere": np.full(200, np.nan),
-    }
-    found = against_best(points)
-    best = next(name for name, one in found.items() if one.is_best)
-    assert best in ("n=4", "n=8")
-    assert found["n=4"].as_good
-    assert found["n=8"].as_good
-    assert not found["worse"].as_good
-    assert found["worse"].difference is not None
-    assert (found["worse"].difference.difference or 0) < -0.1
-    assert found["elsewhere"].rate is None
-    assert not found["elsewhere"].as_good
-    assert against_best({}) == {}
-
-
-def test_of_equal_points_one_is_called_worse_in_at_most_one_sweep_of_twenty() -> None:
-    """Although the best was chosen by looking."""
-    draw = np.random.default_rng(8)
-    wrong = 0
-    for _ in range(200):
-        chance = draw.beta(1, 1, 100)
-        points = {str(at): draw.binomial(4, chance) / 4 for at in range(5)}
-        wrong += not all(one.as_good for one in against_best(points).values())
-    assert wrong / 200 <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5

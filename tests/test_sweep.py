@@ -60,7 +60,10 @@ def test_a_sweep_asks_for_its_largest_n_and_leaves_a_record_and_a_table(tmp_path
     assert [(row["job"], row["split"]) for row in rows] == [(i, s) for i in range(4) for s in ("overall", "train")]
     assert [row["prefix_of_job"] for row in rows[::2]] == [2, 3, None, None]
     assert rows[4]["pass_at_k"] == [1.0] * 4
-    assert "any of N" in done.stdout
+    assert "by pass@N" in done.stdout
+    assert "sweep       4 points: 24 candidates (30 if no two points shared any); 0 are in the store" in done.stderr
+    assert "sweep       2 points: 12 candidates; 12 are in the store, 0 to ask for" in again.stderr
+    assert f"plot: {folder.relative_to(tmp_path)}/sweep.png" in done.stderr
 
 
 def test_what_is_edited_in_mid_sweep_changes_no_later_job(tmp_path: Path) -> None:
@@ -168,6 +171,21 @@ def test_one_budget_caps_the_whole_sweep(tmp_path: Path) -> None:
         resumed = run(tmp_path, "resume", str(the_sweep(tmp_path)), "budget_usd=1", module="bon_hydra.cli")
         assert resumed.returncode == 0, resumed.stderr
         assert api.choices == 600
+
+
+def test_a_plan_counts_what_points_share_once(tmp_path: Path) -> None:
+    """Also where one reads more queries than another; the budget is for all of them, and no folder is made."""
+    more = ["max_tokens=20", "model.prices={input: 2.0, output: 10.0}", "budget_usd=3", "num_candidates=1,4"]
+    with FakeApi(reply=sum_of) as api:
+        first = asking(api.url, additions(tmp_path, 20), "max_tokens=20", "max_queries=2")
+        assert run(tmp_path, *first).returncode == 0
+        done = run(tmp_path, "-m", *asking(api.url, additions(tmp_path, 20), *more, "max_queries=5,10"), "dry_run=true")
+        assert (done.returncode, api.choices) == (0, 8), done.stderr
+    sweep = done.stdout.split("\n\n")[-1]
+    assert "4 points: 40 candidates (75 if no two points shared any); 8 are in the store, 32 to ask for" in sweep
+    assert "32 to 640 completion" in sweep
+    assert "budget 3 USD for the sweep as a whole" in sweep
+    assert len(list(tmp_path.glob("outputs/2*/*"))) == 1
 
 
 def test_a_private_store_is_the_sweeps_and_goes_with_its_end(tmp_path: Path) -> None:

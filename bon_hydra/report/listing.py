@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bon_hydra.running import is_running
-from bon_hydra.runs import SWEEP_TABLE, read_footer
+from bon_hydra.runs import SWEEP_RECORD, SWEEP_TABLE, read_footer
 from bon_hydra.schema import ConfigError
 
 DEEPEST = 6
@@ -116,7 +116,7 @@ def _below(folder: Path, sweep: str | None, depth: int) -> Iterator[Listed]:
                     folders.append(Path(entry.path))
     except PermissionError:
         print(f"{folder}: may not be read by this user; left out", file=sys.stderr)
-    is_sweep = folder.name.endswith("_sweep")
+    is_sweep = SWEEP_RECORD in names or folder.name.endswith("_sweep")
     if "resolved.yaml" in names and not is_sweep:
         found = [run for path in sorted(parquets) if (run := _finished(path, folder, sweep))]
         yield from found or [_unfinished(folder, sweep)]
@@ -182,10 +182,20 @@ def _unfinished(folder: Path, sweep: str | None) -> Listed:
         total_records=None,
         verification_rate=None,
         cost_usd=None,
-        status="running" if is_running(folder) else "killed",
+        status="running" if is_running(folder) else _recorded(folder) if sweep else "killed",
         notes=str(config.get("notes") or ""),
         sweep=sweep,
     )
+
+
+def _recorded(folder: Path) -> str:
+    """How a point of a sweep without results stands in its record: one that was never started is `pending`."""
+    try:
+        record = _json((folder.parent / SWEEP_RECORD).read_text(encoding="utf-8"))
+        status = next(point["status"] for point in record["points"] if point["folder"] == folder.name)
+    except (OSError, LookupError, TypeError, StopIteration):
+        return "killed"
+    return "killed" if status in ("running", "complete") else str(status)
 
 
 def _json(text: str | None) -> dict[str, Any]:

@@ -8,7 +8,8 @@ over queries. All intervals are two-sided 95 %. Nothing here knows runs, files o
     votes       majority@k, exact and sampled
     resampling  the bootstrap, for how many candidates a wanted rate takes
     index       does the first candidate win?
-    paired      did the change help? two runs, or the points of a sweep
+    paired      did the change help? two runs
+    standings   which points of a sweep can't be told from its best?
 """
 
 from bon_hydra.statistics.curves import best_at_k, candidates_for, pass_at_k, pass_hat_k, reach, subsets_within
@@ -26,8 +27,9 @@ from bon_hydra.statistics.intervals import (
     clopper_pearson,
     wilson,
 )
-from bon_hydra.statistics.paired import Difference, SignFlip, Standing, against_best, compare, holm, sign_flip
+from bon_hydra.statistics.paired import Difference, SignFlip, compare, holm, sign_flip
 from bon_hydra.statistics.resampling import first_reaching, resampled_means
+from bon_hydra.statistics.standings import Standing, standings
 from bon_hydra.statistics.votes import chances_to_win, majority_at_k, sampled_majority
 
 __all__ = [
@@ -42,7 +44,6 @@ __all__ = [
     "SignFlip",
     "Standing",
     "Sums",
-    "against_best",
     "average",
     "best_at_k",
     "binary_rate",
@@ -61,6 +62,7 @@ __all__ = [
     "resampled_means",
     "sampled_majority",
     "sign_flip",
+    "standings",
     "subsets_within",
     "wilson",
 ]

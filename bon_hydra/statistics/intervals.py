@@ -117,25 +117,38 @@ def average(strata: Sequence[Sums], most: float) -> Estimate:
     take in one more query, half right and half wrong, with the weight exp(-D / 10), where D = (sum e)^2 / sum e^2 is
     the effective number of queries that make the difference, e their distances from the nearer of 0 and 1. Then n is
     kept between what the queries count for if all draws of a query were equal, (sum w)^2 / sum w^2, and `most`.
-    Strata that differ narrow the interval, since each was sampled apart: n grows by the ratio of the variance around
-    the mean of all to that around the strata's own. The middle stays the plain mean.
+
+    Strata that differ narrow the interval, since each was sampled apart: var(p) then is the sum of the strata's own,
+    each found in this way and weighed by the square of its share, where that is less. So a split that is all right or
+    all wrong has some variance too; its sample alone has none.
     """
-    whole = sum(strata, Sums())
+    parts = [part for part in strata if part.queries]
+    whole = sum(parts, Sums())
     if whole.queries == 0:
         return NO_ESTIMATE
     mean = min(1.0, whole.wv / whole.w)
-    typical = whole.w / whole.queries
-    added = exp(-_deciding(whole, mean) / 10)
-    queries, weight = whole.queries + added, whole.w + added * typical
-    smoothed = (whole.wv + added * typical / 2) / weight
-    extra = added * typical**2 * ((1 - smoothed) ** 2 + smoothed**2) / 2
-    squares = whole.squares(smoothed) + extra
-    variance = squares / weight**2 * queries / max(queries - 1, added)
-    effective = smoothed * (1 - smoothed) / variance * whole.queries / queries if variance else most
-    effective = max(whole.w**2 / whole.ww, min(effective, most))
-    if len(strata) > 1:
-        effective *= max(1.0, squares / (sum(_within(part, smoothed) for part in strata) + extra))
+    smoothed, effective = _effective(whole, most)
+    if len(parts) > 1:
+        within = 0.0
+        for part in parts:
+            share = part.w / whole.w
+            own, draws = _effective(part, most * share)
+            within += share**2 * own * (1 - own) / draws
+        effective = max(effective, smoothed * (1 - smoothed) / within)
     return Estimate(mean, binomial(mean, effective), whole.queries)
+
+
+def _effective(sums: Sums, most: float) -> tuple[float, float]:
+    """The smoothed mean of one stratum, and its effective number of draws."""
+    mean = min(1.0, sums.wv / sums.w)
+    added = exp(-_deciding(sums, mean) / 10)
+    typical = sums.w / sums.queries
+    queries, weight = sums.queries + added, sums.w + added * typical
+    smoothed = (sums.wv + added * typical / 2) / weight
+    squares = sums.squares(smoothed) + added * typical**2 * ((1 - smoothed) ** 2 + smoothed**2) / 2
+    variance = squares / weight**2 * queries / max(queries - 1, added)
+    effective = smoothed * (1 - smoothed) / variance * sums.queries / queries if variance else most
+    return smoothed, max(sums.w**2 / sums.ww, min(effective, most))
 
 
 def _deciding(sums: Sums, mean: float) -> float:
@@ -145,11 +158,3 @@ def _deciding(sums: Sums, mean: float) -> float:
     else:
         rare, squares = sums.w - sums.wv, sums.ww - 2 * sums.wwv + sums.wwvv
     return max(0.0, rare) ** 2 / squares if squares > 1e-12 * sums.ww else 0.0
-
-
-def _within(part: Sums, centre: float) -> float:
-    """A stratum's squared deviations from its own mean, as if it were one query larger; raw for a single query."""
-    if part.queries < 2:
-        return part.squares(centre)
-    own = (part.wv - centre * part.w) / part.queries
-    return max(0.0, part.squares(centre) - part.queries * own**2) * part.queries / (part.queries - 1)

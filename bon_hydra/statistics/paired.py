@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, lcm
 
@@ -181,55 +181,3 @@ def holm(p_values: Sequence[float | None], family: int | None = None) -> list[fl
         largest = max(largest, min(1.0, p * (family - rank)))
         adjusted[at] = largest
     return adjusted
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """One point of a sweep against the best one."""
-
-    rate: float | None
-    queries: int
-    difference: Difference | None
-    """The point (b) against the best one (a); None for the best itself, and where no queries are shared."""
-    p_holm: float | None
-    is_best: bool
-    as_good: bool
-    """The best, or not told apart from it at 0.05."""
-
-
-def against_best(outcomes: Mapping[str, Floats], strata: Ints | None = None) -> dict[str, Standing]:
-    """Which points of a sweep can't be told from the best one.
-
-    `outcomes` gives each point's value of each query (queries,), NaN where it has none, all in one order of
-    queries. The best is the one with the highest mean over the queries that all have, if there are any; each other
-    one is compared with it on the queries those two share. Since the best was chosen by looking, every pair of
-    points counts as a comparison in Holm's adjustment.
-    """
-    if not outcomes:
-        return {}
-    values = np.array(list(outcomes.values()))
-    common = ~np.isnan(values).any(axis=0)
-    known = ~np.isnan(values)
-    counted = known & common if common.any() else known
-    means = [float(row[kept].mean()) if kept.any() else None for row, kept in zip(values, counted, strict=True)]
-    best = max(range(len(means)), key=lambda at: -1.0 if (mean := means[at]) is None else mean)
-    found: list[Difference | None] = []
-    for at, row in enumerate(values):
-        shared = known[at] & known[best]
-        if at == best or not shared.any():
-            found.append(None)
-        else:
-            own = strata[shared] if strata is not None else None
-            found.append(compare(values[best][shared], row[shared], own))
-    adjusted = holm([one.p_value if one else None for one in found], len(values) * (len(values) - 1) // 2)
-    return {
-        name: Standing(
-            rate=means[at],
-            queries=int(known[at].sum()),
-            difference=found[at],
-            p_holm=adjusted[at],
-            is_best=at == best,
-            as_good=at == best or ((p := adjusted[at]) is not None and p > 0.05),
-        )
-        for at, name in enumerate(outcomes)
-    }

@@ -7,11 +7,12 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -54,17 +55,19 @@ class Written:
     """Runs without any candidate, which were left out."""
 
 
-def write_page(paths: Sequence[Path], output: Path, limit: int) -> Written:
+def write_page(
+    paths: Sequence[Path], output: Path, limit: int, names: Mapping[Path, str] = MappingProxyType({})
+) -> Written:
     """Write the page of these runs, each with at most `limit` candidates to read, in place of a file that is there.
 
-    The same runs give the same bytes. Raises ConfigError where a run can't be read, none has candidates, or the page
-    can't be written; what was there then stays.
+    `names`: what some of them are called, in place of their folders. The same runs give the same bytes. Raises
+    ConfigError where a run can't be read, none has candidates, or the page can't be written; what was there then stays.
     """
     check_output(output)
     filled = [path for path in paths if count_rows(path)]
     if not filled:
         raise ConfigError(f"{' '.join(map(str, paths))}: no candidates, nothing to show")
-    content, packets = _content(filled, limit)
+    content, packets = _content(filled, limit, names)
     html = render(content, packets, " · ".join(run["label"] for run in content["runs"])).encode()
     _replace(output, html)
     return Written(
@@ -98,7 +101,7 @@ def _replace(output: Path, html: bytes) -> None:
         raise ConfigError(f"-o {output}: {error.strerror or error}") from None
 
 
-def _content(paths: Sequence[Path], limit: int) -> tuple[dict[str, Any], list[list[str]]]:
+def _content(paths: Sequence[Path], limit: int, names: Mapping[Path, str]) -> tuple[dict[str, Any], list[list[str]]]:
     """What the page's script reads first, and the packets of each run."""
     outcomes = [read_outcomes(path) for path in paths]
     keys = choose(outcomes, limit)
@@ -116,7 +119,7 @@ def _content(paths: Sequence[Path], limit: int) -> tuple[dict[str, Any], list[li
                     "candidates": sum(len(query.verdicts) for query in queries.values()),
                 },
             }
-            for label, figures, (queries, _) in zip(labels(paths), drawn, read, strict=True)
+            for label, figures, (queries, _) in zip(labels(paths, names), drawn, read, strict=True)
         ],
         "splits": list(dict.fromkeys(name for run in drawn for name in run["splits"])),
         "pairs": pairs(outcomes),
@@ -143,15 +146,21 @@ def _entry(shown: Shown | None) -> list[Any] | None:
     return [shown.packet, shown.place, numbers, [at for at, cut in enumerate(shown.cut_off) if cut]]
 
 
-def labels(paths: Sequence[Path]) -> list[str]:
-    """What each run is called: its folder's name or its file's, with as much before it as tells them apart."""
+def labels(paths: Sequence[Path], names: Mapping[Path, str] = MappingProxyType({})) -> list[str]:
+    """What each run is called: as `names` says where they tell all apart, else its folder's name or its file's.
+
+    With as much of the path before it as tells them apart.
+    """
+    given = [names[path] for path in paths if path in names]
+    if len(set(given)) == len(paths):
+        return given
     parts = [_name_parts(path) for path in paths]
     deep = 1
     while deep < max(map(len, parts)) and len({part[-deep:] for part in parts}) < len(parts):
         deep += 1
-    names = ["/".join(part[-deep:]) for part in parts]
-    twice = Counter(names)
-    return [name if twice[name] == 1 else f"{name} ({at})" for at, name in enumerate(names, 1)]
+    found = ["/".join(part[-deep:]) for part in parts]
+    twice = Counter(found)
+    return [name if twice[name] == 1 else f"{name} ({at})" for at, name in enumerate(found, 1)]
 
 
 def _name_parts(path: Path) -> tuple[str, ...]:
