@@ -6,11 +6,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from fast_loop import run
 from rate_limit import RateLimit
 
+from bon_hydra.failures import RequestFailed
 from bon_hydra.limits import Limits
+from bon_hydra.retries import retrying
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Scenario:
     """The share of requests refused whatever the pace."""
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
+    max_retries: int = 8
     seed: int = 0
 
 
@@ -43,6 +47,8 @@ class Outcome:
 
     server: RateLimit
     by_chance: int = 0
+    given_up: int = 0
+    """Candidates that were refused `max_retries` times over."""
     said: list[tuple[float, str]] = field(default_factory=list)
     sent: list[tuple[float, float]] = field(default_factory=list)
     """(when, tokens really used) of each request sent."""
@@ -66,6 +72,7 @@ def simulate(scenario: Scenario) -> Outcome:
 
     async def main() -> Outcome:
         loop, rng = asyncio.get_running_loop(), random.Random(scenario.seed)
+        random.seed(scenario.seed)  # the backoff's jitter
         start = loop.time()
         server = RateLimit(
             scenario.allowed,
@@ -83,8 +90,8 @@ def simulate(scenario: Scenario) -> Outcome:
         )
         limits._pace._jitter = rng.random
 
-        async def ask(used: float) -> float | None:
-            """One request; None where it was answered, otherwise when to try again."""
+        async def ask(used: float) -> None:
+            """One request."""
             prompt = 0.3 * used
             async with limits.slot(int(4 * prompt) + scenario.estimate) as turn:
                 outcome.sent.append((loop.time() - start, used))
@@ -94,19 +101,20 @@ def simulate(scenario: Scenario) -> Outcome:
                 said = {name.lower(): value for name, value in headers.items() if scenario.retry_after or "x-" in name}
                 latency = rng.uniform(*scenario.latency_s)
                 await asyncio.sleep(latency if admitted or scenario.refusal_s is None else scenario.refusal_s)
-                after = float(said["retry-after"]) if "retry-after" in said else None
                 if admitted:
                     turn.answered(int(used), said)
-                    return None
+                    return
+                after = float(said["retry-after"]) if "retry-after" in said else None
                 turn.refused(said, after)
-                return after or 0.0
+                raise RequestFailed("retry", "refused", 429, after)
 
         async def worker() -> None:
             while True:
-                used, attempt = rng.lognormvariate(0, scenario.tokens[1]) * scenario.tokens[0], 0
-                while (again := await ask(used)) is not None:
-                    attempt += 1
-                    await asyncio.sleep(again + rng.uniform(0, min(60.0, 0.5 * 2**attempt)))
+                used = rng.lognormvariate(0, scenario.tokens[1]) * scenario.tokens[0]
+                try:
+                    await retrying(partial(ask, used), scenario.max_retries, asyncio.sleep, lambda *_: None)
+                except RequestFailed:
+                    outcome.given_up += 1
 
         workers = [asyncio.create_task(worker()) for _ in range(2 * scenario.concurrency + 8)]
         await asyncio.sleep(scenario.seconds)
