@@ -19,8 +19,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from bon_hydra.refusals import TOLERATED, Sent, Stretch, Trial
+from bon_hydra.refusals import Sent, Stretch, Trial
 
+TOLERATED = 0.03
+"""A share of refusals, beyond the habit, that no pace is lowered for; twice the habit where that is more."""
 ALARM = 6.0
 """So many refusals beyond the tolerated ones are hardly chance: at a steady tolerated share, one in 10,000."""
 CLOSED = 0.85
@@ -37,6 +39,8 @@ ROUND_REQUESTS, ROUND_S = 40, 2.0
 """The pace follows a limit after so many requests, and no sooner than that."""
 FAR_REQUESTS, FAR = 10, 1.1
 """Far from any refusal so many requests are a round, and the pace is multiplied by this after it."""
+FORGOTTEN = 0.99
+"""A habit is expected a little less after each round of requests, and so put on trial again after some minutes."""
 SLOWEST = 0.05
 """Requests a second."""
 WINDOW_S = 60.0
@@ -121,9 +125,14 @@ class Pace:
             self._pause = min(PAUSE_S[1], 2 * self._pause)
             self._close(now, retry_after_s)
         elif self._probe is None and self._closed_until is None and sent.number >= self._changed:
-            if self._trial is None and (self._excess is None or self._excess.beyond(self._habit) <= 0):
+            if self._trial is None and (self._excess is None or self._excess.beyond(self._tolerated) <= 0):
                 self._excess = Stretch(sent.at, sent.number)
             self._settle(sent, now, retry_after_s)
+
+    @property
+    def _tolerated(self) -> float:
+        """The share of refusals that no pace is lowered for."""
+        return self._habit + max(TOLERATED, self._habit)
 
     def _settle(self, sent: Sent, now: float, retry_after_s: float | None) -> None:
         """Takes in what became of a request, and draws conclusions."""
@@ -132,7 +141,7 @@ class Pace:
                 stretch.count(sent)
         if self._trial is not None:
             self._judge(self._trial, now, retry_after_s)
-        elif self._excess is not None and self._excess.beyond(self._habit) >= ALARM:
+        elif self._excess is not None and self._excess.beyond(self._tolerated) >= ALARM:
             taken, known_by = self._taken(self._excess.since, now)
             self._try_lower(self._excess, taken, known_by, now, retry_after_s)
         elif now - self._round.since >= ROUND_S:
@@ -149,10 +158,11 @@ class Pace:
         if of.share >= CLOSED:
             self._close(now, retry_after_s)
             return
-        last = self._trial or Trial(0, 0, self._rate, 0, 0, of)
+        last = self._trial or Trial(0, 0, of.at_least, self._rate, 0, 0, of)
         rate = self._change(LOWER * taken, now)
         here = Stretch(now, self._number + SKIPPED)
-        self._trial = Trial(last.all_refused, last.all_seen, last.old_rate, known_by, last.which + 1, here)
+        refused, seen = last.all_refused, last.all_seen
+        self._trial = Trial(refused, seen, last.share, last.old_rate, known_by, last.which + 1, here)
         self._say(f"{of.share:.0%} refused (429): {60 * rate:,.0f} requests a minute, to see whether that helps")
 
     def _judge(self, trial: Trial, now: float, retry_after_s: float | None) -> None:
@@ -181,19 +191,18 @@ class Pace:
             return
         sent = self._number - ended.first
         share = ended.refused / sent
-        if share < self._habit / 2:
-            self._habit *= 0.9
+        self._habit *= FORGOTTEN if share > self._habit / 2 else FORGOTTEN**10
         self._round = Stretch(now, self._number)
         if self._rate is None:
             return
-        room = self._habit + TOLERATED - share
-        if far and room > TOLERATED / 2:
+        room = self._tolerated - share
+        if far and room >= self._tolerated / 2:
             self._rate *= FAR
         elif room >= 0:
             self._rate *= 1 + room / 2
         else:
             self._refused_at = self._rate
-            self._rate = max(SLOWEST, self._rate * (1 - share) / (1 - self._habit - TOLERATED))
+            self._rate = max(SLOWEST, self._rate * (1 - share) / (1 - self._tolerated))
         if self._rate > 2 * sent / (now - ended.since):
             self._refused_at = None
             self._free(now)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-TOLERATED = 0.03
-"""A share of refusals, beyond the habit, that no pace is lowered for."""
 FALLEN = 0.15
 """A trial tells the share before it from this part of that share."""
 SURE = math.log(100)
 """The odds at which a trial is decided, either way."""
 HABIT = 0.2
-"""A share up to this is believed to be the server's habit after two trials, a larger one after four."""
+"""A share up to this is believed to be the server's habit after three trials; a larger one after five, if that of the
+last, far below the first pace, is no less than SAME of what led to the first."""
+SAME = 0.6
 
 
 @dataclass(slots=True, eq=False)
@@ -65,9 +65,9 @@ class Stretch:
         """That share less its standard error."""
         return at_least(self.refused, self.seen)
 
-    def beyond(self, habit: float) -> float:
-        """Refusals more than are expected and tolerated of a server that refuses that share whatever the pace."""
-        return self.refused - self.seen * (habit + max(TOLERATED, habit))
+    def beyond(self, tolerated: float) -> float:
+        """Refusals more than that share."""
+        return self.refused - self.seen * tolerated
 
 
 @dataclass(slots=True)
@@ -77,6 +77,8 @@ class Trial:
     refused: int
     """Before this trial, of those in `seen`, trials before it included."""
     seen: int
+    share: float
+    """What led to the first trial, at the least."""
     old_rate: float | None
     """The pace before the first trial, requests a second; None: as fast as they came."""
     known_by: int
@@ -105,7 +107,8 @@ class Trial:
 
     def is_habit(self) -> bool:
         """The share stayed so often that it depends on no pace; each trial goes lower than the last."""
-        return self.which >= (2 if at_least(self.all_refused, self.all_seen) <= HABIT else 4)
+        small = max(self.share, at_least(self.all_refused, self.all_seen)) <= HABIT
+        return self.which >= 3 if small else self.which >= 5 and self.here.share >= SAME * self.share
 
     def _odds(self, accepted: int) -> float:
         """The logarithm of Wald's likelihood ratio: the share as before against a part of it."""

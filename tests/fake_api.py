@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from rate_limit import RateLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,8 @@ class FakeApi:
     function of the request; an entry is a field name of Faults, a Raw response, or None for a good answer.
     `latency`: seconds before an answer, or (low, high) to draw from. `models`: what /v1/models lists; any other is
     served too, and a name that begins with `o-` is a reasoning model's. `ignore_n`: one choice, whatever
-    is asked for. `port`: 0 takes a free one.
+    is asked for. `limit`: what it allows a minute; what is beyond that is refused at once (429, fault `over_limit`).
+    `port`: 0 takes a free one.
 
     Afterwards: `requests` in order of arrival; `choices` answered, over all and in `prompts` by `Request.prompt`;
     `models_requests`; `max_in_flight`, the most chat requests open at once.
@@ -173,6 +175,7 @@ class FakeApi:
         usage: bool = True,
         retry_after: float = 1.0,
         ignore_n: bool = False,
+        limit: RateLimit | None = None,
         port: int = 0,
     ) -> None:
         self.url = ""
@@ -181,7 +184,7 @@ class FakeApi:
         self.choices = self.models_requests = self.max_in_flight = self._open = 0
         self._reply, self._faults, self._latency = reply, faults, latency
         self._reasoning_model, self._reasoning_field = reasoning_model, reasoning_field
-        self._usage, self._retry_after, self._port = usage, retry_after, port
+        self._usage, self._retry_after, self._limit, self._port = usage, retry_after, limit, port
         self._ignore_n = ignore_n
         self._rng = random.Random(faults.seed if isinstance(faults, Faults) else 0)
         common = {"object": "model", "created": 1700000000, "owned_by": "bon"}
@@ -248,6 +251,13 @@ class FakeApi:
     async def _answer(self, http: web.Request, request: Request) -> web.StreamResponse:
         fault = self._fault(request)
         request.fault = fault if isinstance(fault, str) or fault is None else f"status {fault.status}"
+        completion, limits = None, dict[str, str]()
+        if self._limit and fault is None:
+            completion = self._completion(request, empty=False)
+            admitted, limits = self._limit.admit(completion["usage"]["total_tokens"])
+            if not admitted:
+                request.fault = "over_limit"
+                return web.Response(status=LIMITED.status, body=LIMITED.body, headers=LIMITED.headers | limits)
         await asyncio.sleep(self._rng.uniform(*self._latency) if isinstance(self._latency, tuple) else self._latency)
         if fault == "hanging":
             await asyncio.Event().wait()
@@ -255,12 +265,13 @@ class FakeApi:
             _abort(http)
         reasoning_model = self._reasoning_model or str(request.body.get("model")).startswith("o-")
         raw = fault if isinstance(fault, Raw) else self._error(fault) or _refusal(request.body, reasoning_model)
-        headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "openai-version": "2020-10-01"}
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}", "openai-version": "2020-10-01"} | limits
         if raw:
             return web.Response(status=raw.status, body=raw.body, headers=headers | raw.headers)
         headers["Content-Type"] = "application/json"
-        completion = self._completion(request, empty=fault == "empty_choices")
-        body = json.dumps(completion, ensure_ascii=False).encode()
+        completion = completion or self._completion(request, empty=fault == "empty_choices")
+        said = completion if self._usage else {key: value for key, value in completion.items() if key != "usage"}
+        body = json.dumps(said, ensure_ascii=False).encode()
         if fault == "malformed_json":
             body = b"<html><body>upstream sent something odd</body></html>"
         elif fault == "truncated_body":
@@ -327,7 +338,7 @@ class FakeApi:
         return {
             "id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time()),
             "model": request.body["model"], "choices": [choice for choice, _, _ in choices],
-            **({"usage": usage} if self._usage else {}), "service_tier": "default", "system_fingerprint": "fp_fake",
+            "usage": usage, "service_tier": "default", "system_fingerprint": "fp_fake",
         }  # fmt: skip
 
 

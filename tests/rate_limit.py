@@ -36,7 +36,7 @@ class RateLimit:
         now = self._clock()
         self._start = now if self._start is None else self._start
         now -= self._start
-        per_minute = self.allowed(now) if callable(self.allowed) else self.allowed
+        per_minute = self._allowed(now)
         rates = [limit / 60 for limit in per_minute]
         left_s = 60 - now % 60
         if self._depth_s is None:
@@ -72,3 +72,17 @@ class RateLimit:
             wait = left_s if self._depth_s is None else max(o / r for o, r in zip(over, rates, strict=True))
             said["Retry-After"] = str(max(1, math.ceil(wait)))
         return admitted, said
+
+    def used(self, start: float, end: float) -> float:
+        """The share used of what was allowed from `start` to `end`, of requests or of tokens, whichever is more."""
+        seen = [self.by_second.get(second, [0, 0, 0]) for second in range(int(start), int(end))]
+        limits = [self._allowed(second + 0.5) for second in range(int(start), int(end))]
+        return max(60 * sum(s[kind] for s in seen) / sum(limit[kind] for limit in limits) for kind in (0, 1))
+
+    def refused(self, start: float, end: float) -> float:
+        """The share of requests that were refused."""
+        seen = [self.by_second.get(second, [0, 0, 0]) for second in range(int(start), int(end))]
+        return sum(s[2] for s in seen) / max(1, sum(s[0] + s[2] for s in seen))
+
+    def _allowed(self, second: float) -> tuple[float, float]:
+        return self.allowed(second) if callable(self.allowed) else self.allowed

@@ -55,7 +55,7 @@ def test_imports_form_no_circle() -> None:
     assert order.index("bon_hydra.records") < order.index("bon_hydra.experiment") < order.index("bon_hydra.__main__")
 
 
-@pytest.mark.parametrize("name", ["records", "schema", "statistics", "pace", "rate_headers"])
+@pytest.mark.parametrize("name", ["records", "schema", "statistics", "refusals", "rate_headers"])
 def test_what_everybody_builds_on_imports_nothing_of_the_project(name: str) -> None:
     """They can be read alone."""
     files = [path for module, path in MODULES.items() if f"{module}.".startswith(f"bon_hydra.{name}.")]

@@ -19,6 +19,7 @@ import openai
 import pytest
 from fake_api import FakeApi, Faults, Raw, Reply, Request
 from openai.types.chat import ChatCompletion
+from rate_limit import RateLimit
 
 
 def ask(api: FakeApi, question: str = "What is 6 times 7?", timeout: float = 10, **parameters: Any) -> ChatCompletion:
@@ -283,3 +284,24 @@ def test_runs_as_a_process_and_tells_its_counts(tmp_path: Path) -> None:
             assert json.load(response)[0]["body"]["messages"][0]["content"] == "hello"
         process.terminate()
         assert process.communicate(timeout=10)[0] == b""
+
+
+def test_a_limit_a_minute_refuses_at_once_what_is_beyond_it_and_says_so_in_headers() -> None:
+    """Requests or tokens, by the usage of the answer; refused requests count for neither."""
+    with FakeApi("one two three", limit=RateLimit((2, 1e6), depth_s=None), latency=0.01) as api:
+        client = openai.OpenAI(base_url=api.url, api_key="k", max_retries=0)
+        said = []
+        for _ in range(2):
+            answer = client.chat.completions.with_raw_response.create(
+                model="m", messages=[{"role": "user", "content": "hello"}])  # fmt: skip
+            said.append(answer.headers["x-ratelimit-remaining-requests"])
+        with pytest.raises(openai.RateLimitError) as refused:
+            ask(api)
+        assert said == ["1", "0"]
+        assert 1 <= int(refused.value.response.headers["retry-after"]) <= 60
+        assert [request.fault for request in api.requests] == [None, None, "over_limit"]
+        assert api.choices == 2
+    with FakeApi("one two three", limit=RateLimit((1e6, 5), depth_s=None), usage=False) as api:
+        ask(api)
+        with pytest.raises(openai.RateLimitError):
+            ask(api)
