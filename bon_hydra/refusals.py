@@ -15,9 +15,8 @@ FALLEN = 0.15
 SURE = math.log(100)
 """The odds at which a trial is decided, either way."""
 HABIT = 0.2
-"""A share up to this is believed to be the server's habit after three trials; a larger one after five, if that of the
-last, far below the first pace, is no less than SAME of what led to the first."""
-SAME = 0.6
+"""A share up to this is believed to be the server's habit after three trials. A larger one, or one that seemed larger
+at first, after six: each goes a fifth below what was accepted, and no limit lasts so far down."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +107,7 @@ class Trial:
     def is_habit(self) -> bool:
         """The share stayed so often that it depends on no pace; each trial goes lower than the last."""
         small = max(self.share, at_least(self.all_refused, self.all_seen)) <= HABIT
-        return self.which >= 3 if small else self.which >= 5 and self.here.share >= SAME * self.share
+        return self.which >= (3 if small else 6)
 
     def _odds(self, accepted: int) -> float:
         """The logarithm of Wald's likelihood ratio: the share as before against a part of it."""

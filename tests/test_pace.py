@@ -141,3 +141,18 @@ def test_a_probe_whose_answer_takes_long_holds_nobody_up() -> None:
     assert 0 < pace.wait(2.0) <= 3.0
     pace.wait(5.0)
     assert pace.wait(60.0) == 0
+
+
+def test_a_run_of_refusals_among_those_by_chance_does_not_drag_the_pace_down_for_good() -> None:
+    """Nearly half are refused at first and one in ten from then on: after some trials the old pace is back."""
+    said: list[str] = []
+    pace, now = Pace(said.append, jitter=lambda: 0.0), 0.0
+    for number in range(600):
+        now += max(0.02, pace.wait(now))
+        sent = pace.send(now)
+        if number % 10 == 0 or (number < 24 and number % 2):
+            pace.refused(sent, now, None)
+        else:
+            pace.accepted(sent, now)
+    assert "going on as before" in " ".join(said)
+    assert pace.rate() is None
