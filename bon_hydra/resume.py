@@ -32,6 +32,7 @@ from bon_hydra.runs import read_metadata, run_folder, sweep_folder
 from bon_hydra.saved import load_config
 from bon_hydra.schema import Config, ConfigError
 from bon_hydra.store import CandidateStore
+from bon_hydra.trust import refuse_moved
 
 
 def resume(spec: str, overrides: Sequence[str] = ()) -> int:
@@ -82,6 +83,7 @@ def _resume_run(
     if is_running(folder):
         raise ConfigError(f"{shown_path(folder)}: this run is running; wait for it, or stop it with Ctrl-C")
     config = _with_budget(load_config(folder / "resolved.yaml"), overrides)
+    refuse_moved(config, folder)
     if point is not None and not (folder / "summary.json").exists():  # it was frozen, and has not started
         origin = experiment.Origin(tuple(point.overrides), point.config_file)
         prepared = prepare(config)

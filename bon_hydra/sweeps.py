@@ -23,6 +23,7 @@ from bon_hydra.saved import replace_file, resolved_yaml
 from bon_hydra.schema import Config, ConfigError
 
 RECORD = "sweep.json"
+PRIVATE_STORE = "store.sqlite"
 EXIT_ORDER = (130, 1, 3, 0)
 """A sweep exits with the first of these that one of its jobs had; a wrong configuration of one counts as 1."""
 ENDINGS = {130: "interrupted", 1: "failed", 3: "partial", 0: "complete"}
@@ -78,7 +79,7 @@ def start_sweep(
     private = None
     for point, config in points:
         if config.output.store is None:  # one store for all its jobs, or none would share a draw
-            private = config.output.store = str(folder.absolute() / "store.sqlite")
+            private = config.output.store = str(folder.absolute() / PRIVATE_STORE)
         (folder / point.folder).mkdir()
         replace_file(folder / point.folder / "resolved.yaml", resolved_yaml(config))
     sweep = Sweep(
@@ -103,10 +104,14 @@ def read_sweep(folder: Path) -> Sweep | None:
     """
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return Sweep(**{**content, "points": [Point(**point) for point in content["points"]]})
+        sweep = Sweep(**{**content, "points": [Point(**point) for point in content["points"]]})
+        for number, point in enumerate(sweep.points):
+            if point.number != number or point.folder == ".." or Path(point.folder).name != point.folder:
+                raise ValueError(f"its job {number} is {point.number} in {point.folder!r}")
+        return sweep
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{folder / RECORD}: no record of a sweep ({error})") from error
 
 
@@ -159,8 +164,7 @@ def end_sweep(folder: Path) -> Sweep:
         sweep.status = ENDINGS[sweep.exit_code]
         sweep.ended_at = datetime.now(UTC).isoformat()
     if sweep.private_store and sweep.status == "complete":
-        store = Path(sweep.private_store)
-        for file in store.parent.glob(f"{store.name}*"):
+        for file in folder.glob(f"{PRIVATE_STORE}*"):
             file.unlink()
     return sweep
 

@@ -73,16 +73,39 @@ def taken_over(run: SavedRun, keys: Collection[str]) -> tuple[Config, list[str]]
 
 def missing_file(config: Config, keys: Collection[str]) -> str | None:
     """What to say of the first local file that the saved run read and that is not here."""
+    for key, path in _files_read(config):
+        if Path(path).is_absolute() and not glob.glob(path) and not given(key, keys):  # noqa: PTH207
+            return f"{key}: the saved run read {path}, which is not here. Say where it is now: {key}=PATH"
+    return None
+
+
+def foreign_address(config: Config, keys: Collection[str]) -> str | None:
+    """What to say of the first data that would be fetched from anywhere but the Hub.
+
+    An address can be of this network's inside, and of any protocol, with whatever this user may log in with.
+    """
+    for key, path in _files_read(config):
+        if ("://" in path or "::" in path) and not path.startswith("hf://") and not given(key, keys):
+            return f"{key}: the saved run reads {path}, which is not on the Hub. If you mean it: {key}={path}"
+    return None
+
+
+def local_files(run: SavedRun, keys: Collection[str]) -> Iterable[str]:
+    """What is said of the files here that a run from elsewhere reads and sends."""
+    if run.home is None:
+        for key, path in _files_read(run.config):
+            if path.startswith(("/", "~", "./", "../")) and not given(key, keys):
+                yield f"{key}: the saved run reads {path}, and that file's text goes to {run.config.model.base_url}"
+
+
+def _files_read(config: Config) -> Iterable[tuple[str, str]]:
+    """Keys, and the files, folders or addresses that they name."""
     dataset = config.dataset
     named: dict[str, list[str | None]] = {"dataset.path": [dataset.path], "model.gguf": [config.model.gguf]}
     if not Path(dataset.path).is_absolute():  # else they lie below it
         named["dataset.data_files"] = list(_names(dataset.data_files))
     named |= {f"dataset.sources.{name}": [path] for name, path in vars(dataset.sources).items()}
-    for key, paths in named.items():
-        for path in paths:
-            if path and Path(path).is_absolute() and not glob.glob(path) and not given(key, keys):  # noqa: PTH207
-                return f"{key}: the saved run read {path}, which is not here. Say where it is now: {key}=PATH"
-    return None
+    return ((key, path) for key, paths in named.items() for path in paths if path)
 
 
 def _names(data_files: Any) -> Iterable[str]:
@@ -163,6 +186,30 @@ def refuse_unconfirmed(config: Config, saved: Mapping[str, Any]) -> None:
     why = refusal(config.model, Permission(saved["base_url"], None if keys is None else tuple(keys)))
     if why and not (config.dry_run and config.model.name):
         raise ConfigError(f"model.base_url: {why}{how_to_trust(config.model)}")
+
+
+def refuse_moved(config: Config, folder: Path) -> None:
+    """For a run that is to be gone on with, and so taken at its word, although it lies where it was not made.
+
+    Raises:
+        ConfigError: it would send a key to an unknown host, write outside of its folder, or run programs unconfined.
+    """
+    if Path(config.output.dir) in folder.absolute().parents or Path(config.output.dir) in folder.resolve().parents:
+        return
+    store = config.output.store
+    would = None
+    if "/" in config.output.file:
+        would = f"it would write {config.output.file}"
+    elif store and not is_store(Path(store)):
+        would = f"it would make {store}"
+    elif config.runner.sandbox.allow_unsafe:
+        would = "it would run programs unconfined"
+    would = would or refusal(config.model, permission(config.model, (), known_hosts(), ()))
+    if would:
+        raise ConfigError(
+            f"{folder}: was made below {config.output.dir} and lies elsewhere, so it may be another user's: {would}"
+            ". bon rerun takes it as data and asks you; to go on with a run of your own, move it back"
+        )
 
 
 def refuse_borrowed_identity(model: ModelConfig, keys: Collection[str]) -> None:
