@@ -68,6 +68,8 @@ class Origin:
     """Whose budget it is: a sweep's, else the run's own."""
     side_by_side: int = 1
     """So many runs share the rate limits."""
+    store: Path | None = None
+    """The candidate store, where a sweep's job cannot use `output.store`."""
 
 
 def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
@@ -121,7 +123,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
     config, source, run_id = prepared.config, prepared.source, origin.run_id
     parquet = parquet_path(config, folder)
     parquet.parent.mkdir(parents=True, exist_ok=True)
-    store_path = store_file(config, folder)
+    store_path = origin.store or store_file(config, folder)
     halt = Halt()
     started = time.monotonic()
     # Enough queries at once to fill all slots while others are judged; they bound what is in memory.

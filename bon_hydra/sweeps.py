@@ -59,6 +59,8 @@ class Sweep:
     host: str
     private_store: str | None
     """A store that goes when all is complete."""
+    shares: int = 0
+    """So many jobs have each their part of the budget, since they may run on several hosts; 0: all spend of one."""
     status: str = "running"
     ended_at: str | None = None
     points: list[Point] = field(default_factory=list)
@@ -72,7 +74,12 @@ class Sweep:
 
 
 def start_sweep(
-    folder: Path, experiment: str, overrides: Sequence[str], points: Sequence[tuple[Point, Config]], side_by_side: int
+    folder: Path,
+    experiment: str,
+    overrides: Sequence[str],
+    points: Sequence[tuple[Point, Config]],
+    side_by_side: int,
+    shares: int = 0,
 ) -> Sweep:
     """Freezes every point as its folder's `resolved.yaml`, and begins the record."""
     started_at = datetime.now(UTC)
@@ -90,6 +97,7 @@ def start_sweep(
         side_by_side,
         socket.gethostname(),
         private,
+        shares,
         points=[point for point, _ in points],
     )
     replace_file(folder / RECORD, _text(sweep))
