@@ -81,7 +81,7 @@ class Launch(Callback):
                 print(line, file=sys.stderr)
             known = prepared or [_prepared(config)]
             jobs = len(prepared) or grid.job_count(config)
-            side_by_side, shares = _divided(config, [p.config for p in known], jobs)
+            side_by_side, shares = divided_among(config, [p.config for p in known], jobs)
             names = {p.config.experiment_name for p in known}
             name = names.pop() if len(names) == 1 else "mixed"
             with flag_override(config, ["readonly", "struct"], False):
@@ -95,7 +95,7 @@ class Launch(Callback):
             started.append(folder)
 
 
-def _divided(config: DictConfig, points: list[Config], jobs: int | None) -> tuple[int, int]:
+def divided_among(config: DictConfig, points: list[Config], jobs: int | None) -> tuple[int, int]:
     """How many jobs share the rate limits, and among how many the budget is divided, 0: they spend of one account.
 
     Raises:

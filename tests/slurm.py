@@ -1,4 +1,4 @@
-"""Slurm as submitit sees it: `sbatch`, `srun`, `sacct` and `scancel`, whose nodes are this machine under other names."""
+"""Slurm as submitit sees it: `sbatch`, `srun`, `sacct` and `scancel`, on nodes that are this machine by other names."""
 
 from __future__ import annotations
 
