@@ -59,11 +59,11 @@ class Sweep:
     host: str
     private_store: str | None
     """A store that goes when all is complete."""
-    shares: int = 0
-    """So many jobs have each their part of the budget, since they may run on several hosts; 0: all spend of one."""
     status: str = "running"
     ended_at: str | None = None
     points: list[Point] = field(default_factory=list)
+    shares: int = 0
+    """So many jobs have each their part of the budget, since they may run on several hosts; 0: all spend of one."""
 
     @property
     def exit_code(self) -> int:
@@ -97,7 +97,7 @@ def start_sweep(
         side_by_side,
         socket.gethostname(),
         private,
-        shares,
+        shares=shares,
         points=[point for point, _ in points],
     )
     replace_file(folder / RECORD, _text(sweep))

@@ -248,6 +248,16 @@ STRANGERS: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
         (),
         "asks example.org",
     ),
+    "a known host, and one nobody knows beside it": (
+        {"model.base_url": ["https://api.openai.com/v1", "https://example.org/v1"], "model.identity": "one"},
+        (),
+        "example.org",
+    ),
+    "prompts for several hosts nobody knows": (
+        {"model.base_url": ["https://example.org/v1"], "model.api_key_env": None, "model.identity": "one"},
+        (),
+        "asks example.org",
+    ),
     "answers that would pass for another server's": (
         {"model.identity": "https://api.openai.com/v1"},
         TRUST,
