@@ -100,8 +100,10 @@ def main() -> None:
 
         code = refuse(str(error) if isinstance(error, ConfigError) else explain(error))
     if launch.started:
+        from bon_hydra.hosts import gather
         from bon_hydra.report.sweep.finish import finish_sweep
 
+        code = code or gather(launch.started[0])
         swept = finish_sweep(launch.started[0])
         sys.exit(130 if code == 130 else max(1, swept) if code else swept)
     sys.exit(code or max(exit_codes, default=0))

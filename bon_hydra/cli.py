@@ -466,11 +466,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, prog_name="bon")
     except Exception as error:
+        from bon_hydra.names import clean
         from bon_hydra.schema import ConfigError
 
         if not isinstance(error, ConfigError):
             raise
-        print(error, file=sys.stderr)
+        print(clean(str(error)), file=sys.stderr)
         sys.exit(2)
 
 

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bon_hydra.names import clean
 from bon_hydra.schema import ConfigError
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Ended:
 
 def refuse(message: str) -> int:
     """One message on stderr; the exit code of a wrong configuration."""
-    print(f"bon_hydra: {message}", file=sys.stderr)
+    print(f"bon_hydra: {clean(message)}", file=sys.stderr)
     return 2
 
 

@@ -23,8 +23,6 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from bon_hydra import __version__, prompts
 from bon_hydra.budget import Budget
 from bon_hydra.halt import Halt
@@ -37,6 +35,7 @@ from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
 from bon_hydra.report.summary import write_summary
 from bon_hydra.report.tables import console, final_table
+from bon_hydra.report.terminal import Terminal
 from bon_hydra.results import ResultsWriter, RunFields, Tally
 from bon_hydra.running import at_work
 from bon_hydra.sampling import Asked, Sampler
@@ -69,6 +68,8 @@ class Origin:
     """Whose budget it is: a sweep's, else the run's own."""
     side_by_side: int = 1
     """So many runs share the rate limits."""
+    store: Path | None = None
+    """The candidate store, where a sweep's job cannot use `output.store`."""
 
 
 def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
@@ -122,7 +123,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
     config, source, run_id = prepared.config, prepared.source, origin.run_id
     parquet = parquet_path(config, folder)
     parquet.parent.mkdir(parents=True, exist_ok=True)
-    store_path = store_file(config, folder)
+    store_path = origin.store or store_file(config, folder)
     halt = Halt()
     started = time.monotonic()
     # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
@@ -387,7 +388,7 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
 
 
 def _say_goodbye(folder: Path, ending: Ending) -> None:
-    terminal = Console(stderr=True, highlight=False, markup=False, emoji=False)  # a server's words are no markup
+    terminal = Terminal(stderr=True, highlight=False, markup=False, emoji=False)  # a server's words are no markup
     shown = shown_path(folder)
     if ending.reused:
         terminal.print(ending.reused, soft_wrap=True)

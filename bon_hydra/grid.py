@@ -80,19 +80,30 @@ def fix_folder(config: DictConfig, folder: Path) -> None:
             config.hydra.overrides.hydra += [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"]
 
 
-def side_by_side(config: DictConfig, jobs: int | None) -> int:
-    """How many jobs the launcher runs at once, as it says itself; `jobs` there are, None: nobody knows yet."""
+def side_by_side(config: DictConfig, jobs: int | None) -> int | None:
+    """How many jobs may run at once, as launcher and sweeper say; `jobs` there are in all. None: nobody knows."""
     launcher = config.hydra.launcher
     target = str(launcher._target_)
-    most = jobs if jobs is not None else int(OmegaConf.select(config, "hydra.sweeper.n_jobs") or 1)
     if target.endswith("BasicLauncher"):
         return 1
-    if "joblib" in target:
+    most = [jobs] if is_grid(config) else [OmegaConf.select(config, "hydra.sweeper.n_jobs")]
+    if target.endswith("JoblibLauncher"):
         asked = int(launcher.get("n_jobs") or 1)
-        return min(most, asked if asked > 0 else max(1, (os.cpu_count() or 1) + 1 + asked))
-    if "slurm" in target:
-        return min(most, int(launcher.get("array_parallelism") or most))
-    return most
+        most.append(asked if asked > 0 else max(1, (os.cpu_count() or 1) + 1 + asked))
+    if target.endswith("SlurmLauncher"):
+        most.append(launcher.get("array_parallelism"))
+    return min((int(number) for number in most if number is not None), default=None)
+
+
+def job_count(config: DictConfig) -> int | None:
+    """How many jobs a sweeper that chooses as it goes will start; None: it does not say."""
+    trials = OmegaConf.select(config, "hydra.sweeper.n_trials")
+    return None if trials is None else int(trials)
+
+
+def on_this_host(config: DictConfig) -> bool:
+    """Whether the launcher is one of those that run all jobs here; of any other nobody knows."""
+    return str(config.hydra.launcher._target_).endswith(("BasicLauncher", "JoblibLauncher", "LocalLauncher"))
 
 
 def _parsed(config: DictConfig) -> list[Any]:

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from bon_hydra import grid, sweeps
 from bon_hydra.checks import check
 from bon_hydra.endings import Ended, ended, refuse
-from bon_hydra.names import dated_folder, experiment_name, override_keys, printable, safe
+from bon_hydra.names import clean, dated_folder, experiment_name, override_keys, printable, safe
 from bon_hydra.running import at_work
 from bon_hydra.saved import literal, load_config
 from bon_hydra.schema import Config, ConfigError
@@ -79,18 +79,52 @@ class Launch(Callback):
                 raise SystemExit(0)
             for line in _sweep_plan(prepared):
                 print(line, file=sys.stderr)
-            names = {p.config.experiment_name for p in prepared or [_prepared(config)]}
+            known = prepared or [_prepared(config)]
+            jobs = len(prepared) or grid.job_count(config)
+            side_by_side, shares = divided_among(config, [p.config for p in known], jobs)
+            names = {p.config.experiment_name for p in known}
             name = names.pop() if len(names) == 1 else "mixed"
             with flag_override(config, ["readonly", "struct"], False):
                 config.experiment_name = literal(name)
             folder = claim_folder(Path(config.hydra.sweep.dir)).absolute()
             holding.enter_context(at_work(folder))
             grid.fix_folder(config, folder)
-            side_by_side = grid.side_by_side(config, len(prepared) if prepared else None)
             places = [(point.hydra, str(point.hydra.sweep.subdir)) for point in grid.points(config)]
             frozen = [(_point(*place), p.config) for place, p in zip(places, prepared, strict=True)]
-            sweeps.start_sweep(folder, name, config.hydra.overrides.task, frozen, side_by_side)
+            sweeps.start_sweep(folder, name, config.hydra.overrides.task, frozen, side_by_side, shares)
             started.append(folder)
+
+
+def divided_among(config: DictConfig, points: list[Config], jobs: int | None) -> tuple[int, int]:
+    """How many jobs share the rate limits, and among how many the budget is divided, 0: they spend of one account.
+
+    Raises:
+        ConfigError: a limit would be multiplied, since launcher and sweeper do not say among how many to divide it.
+    """
+    side_by_side, apart = grid.side_by_side(config, jobs), not grid.on_this_host(config)
+    told, launcher = points[0], str(config.hydra.launcher._target_)
+    limits = ("requests_per_minute", "tokens_per_minute")
+    limited = [f"model.{name}" for name in limits if any(getattr(point.model, name) for point in points)]
+    if side_by_side is None and limited:
+        raise ConfigError(
+            f"{limited[0]}: jobs of this sweep may run at once, and neither launcher ({launcher}) nor sweeper says how "
+            "many, so the limit cannot be divided among them and would be multiplied. Say hydra/launcher=basic, or "
+            f"{limited[0]}=null"
+        )
+    if not apart:
+        return side_by_side or 1, 0
+    if jobs is None and any(point.budget_usd is not None for point in points):
+        raise ConfigError(
+            f"budget_usd: jobs of {launcher} may run on hosts that share no account, and the sweeper does not say how "
+            "many there will be, so the budget cannot be divided among them. Say hydra/launcher=basic or joblib, or "
+            "budget_usd=null"
+        )
+    from bon_hydra.hosts import divided, what_is_divided
+
+    print(clean(what_is_divided(told, jobs, side_by_side or 1)), file=sys.stderr)
+    for point in points:
+        divided(point, jobs or 1)
+    return side_by_side or 1, jobs or 1
 
 
 def run_job(composed: DictConfig, hydra: Any) -> Ended:
@@ -117,7 +151,12 @@ def _run_composed(composed: DictConfig, hydra: Any, folder: Path, point: sweeps.
     frozen = folder / "resolved.yaml"
     if frozen.exists():
         return _run(prepare(load_config(frozen)), folder, point, sweep)
-    return _run(_prepare(check(composed), hydra), folder, point, sweep)
+    config = check(composed)
+    if sweep.shares:
+        from bon_hydra.hosts import divided
+
+        divided(config, sweep.shares)
+    return _run(_prepare(config, hydra), folder, point, sweep)
 
 
 def _run(prepared: Any, folder: Path, point: sweeps.Point, sweep: sweeps.Sweep | None) -> Ended:
@@ -125,7 +164,12 @@ def _run(prepared: Any, folder: Path, point: sweeps.Point, sweep: sweeps.Sweep |
 
     origin = experiment.Origin(tuple(point.overrides), point.config_file)
     if sweep is not None:
-        origin = replace(origin, account=sweep.sweep_id, side_by_side=sweep.side_by_side)
+        from bon_hydra.hosts import own_store
+
+        account = "" if sweep.shares else sweep.sweep_id
+        origin = replace(
+            origin, account=account, side_by_side=sweep.side_by_side, store=own_store(sweep, folder.parent)
+        )
     ending = experiment.run(prepared, folder, origin)
     return Ended(ending.exit_code, ending.status, ending.message, ending.value)
 

@@ -12,7 +12,10 @@ QUIET = ("httpx", "httpx2", "httpcore2", "openai", "datasets", "huggingface_hub"
 
 def log_to(folder: Path) -> None:
     """Everything from INFO on goes to the end of the folder's `run.log`, and nothing to the terminal."""
-    handler = logging.FileHandler(folder / "run.log", encoding="utf-8")
+    file = folder / "run.log"
+    if file.is_symlink():  # which would lead elsewhere
+        file.unlink()
+    handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter(FORMAT))
     root = logging.getLogger()
     for other in root.handlers[:]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from bon_hydra.schema import Config
 
+CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""What a terminal would take for a command is shown as its code."""
 GROUPS = ("dataset", "prompt", "model", "sampling", "output", "runner", "experiment")
 
 
@@ -70,6 +72,11 @@ def shown_path(path: Path) -> str:
     """A path as one would type it here, quoted for a shell."""
     relative = os.path.relpath(path)
     return shlex.quote(str(path) if relative.startswith("..") else relative)
+
+
+def clean(text: str) -> str:
+    """A text of others that is safe to print: no escape sequences."""
+    return text.translate(CONTROL)
 
 
 def printable(text: str) -> str:

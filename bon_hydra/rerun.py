@@ -27,8 +27,10 @@ from bon_hydra.schema import Config, ConfigError, OutputConfig
 from bon_hydra.trust import (
     SAVED,
     Permission,
+    foreign_address,
     how_to_trust,
     known_hosts,
+    local_files,
     missing_file,
     own_loopback,
     permission,
@@ -74,14 +76,14 @@ def _register(spec: str, overrides: Sequence[str], trusted: Sequence[str], confi
         if file.exists():
             raise ConfigError(f"{file}: has the name that the saved run's own block has here; call it otherwise")
     config, told = taken_over(run, keys)
-    if missing := missing_file(config, keys):
-        raise ConfigError(missing)
+    if wrong := foreign_address(config, keys) or missing_file(config, keys):
+        raise ConfigError(wrong)
     allowed = permission(config.model, keys, known_hosts(folders), [*trusted, *own_loopback(run)])
     if not any(override.startswith("model=") and SAVED not in override for override in overrides):
         refuse_borrowed_identity(config.model, keys)
         if not {"model", "experiment", "dry_run"} & keys:  # else it is seen when all is composed
             allowed = _confirmed(spec, config, allowed)
-    for line in (*told, *drift(run)):
+    for line in (*told, *local_files(run, keys), *drift(run)):
         print(printable(line), file=sys.stderr)
     _store(config, _remembered(run, allowed))
 

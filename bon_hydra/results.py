@@ -275,6 +275,7 @@ class ResultsWriter:
     def __init__(self, path: Path, run: RunFields) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
+        self.part.unlink(missing_ok=True)  # a link of that name would lead elsewhere
         self.tally = Tally()
         self._run = run
         self._waiting = Waiting(path.parent)

@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from bon_hydra import experiment, sweeps
 from bon_hydra.endings import Ended
+from bon_hydra.hosts import divided, gather
 from bon_hydra.logs import log_to
 from bon_hydra.names import parquet_path, shown_path, store_file
 from bon_hydra.plan import refuse_unreachable
@@ -32,6 +33,7 @@ from bon_hydra.runs import read_metadata, run_folder, sweep_folder
 from bon_hydra.saved import load_config
 from bon_hydra.schema import Config, ConfigError
 from bon_hydra.store import CandidateStore
+from bon_hydra.trust import refuse_moved
 
 
 def resume(spec: str, overrides: Sequence[str] = ()) -> int:
@@ -55,6 +57,7 @@ def resume(spec: str, overrides: Sequence[str] = ()) -> int:
         )
     point = next(point for point in sweep_record.points if point.folder == folder.name)
     with at_work(folder.parent):
+        _gathered(folder.parent)
         how = sweeps.run_in(folder, point.number, lambda: _resume_run(folder, (), sweep_record, point))
         record_sweep(folder.parent)
     return how.exit_code
@@ -65,6 +68,7 @@ def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
     with at_work(folder):
         sweep = sweeps.read_sweep(folder)
         assert sweep is not None
+        _gathered(folder)
         for point in sweep.points:
             if point.status == "complete":
                 continue
@@ -75,6 +79,12 @@ def _resume_sweep(folder: Path, overrides: Sequence[str]) -> int:
         return finish_sweep(folder)
 
 
+def _gathered(sweep: Path) -> None:
+    """What other hosts have bought is in the store, before anything is asked again."""
+    if gather(sweep):
+        raise ConfigError(f"{shown_path(sweep)}: nothing is asked before those stores are merged")
+
+
 def _resume_run(
     folder: Path, overrides: Sequence[str], sweep: sweeps.Sweep | None = None, point: sweeps.Point | None = None
 ) -> Ended:
@@ -82,6 +92,9 @@ def _resume_run(
     if is_running(folder):
         raise ConfigError(f"{shown_path(folder)}: this run is running; wait for it, or stop it with Ctrl-C")
     config = _with_budget(load_config(folder / "resolved.yaml"), overrides)
+    if sweep is not None and sweep.shares and overrides:
+        divided(config, sweep.shares)
+    refuse_moved(config, folder)
     if point is not None and not (folder / "summary.json").exists():  # it was frozen, and has not started
         origin = experiment.Origin(tuple(point.overrides), point.config_file)
         prepared = prepare(config)
@@ -108,7 +121,8 @@ def _resume_run(
             float(json.loads(saved.get("totals") or "{}").get("seconds") or 0),
         )
         _check_same(prepared, folder, saved, parquet.exists())
-    origin = origin if sweep is None else replace(origin, account=sweep.sweep_id)
+    if sweep is not None and not sweep.shares:
+        origin = replace(origin, account=sweep.sweep_id)
     _check_budget(prepared.config, folder, origin)
     refuse_unreachable(prepared)
     log_to(folder)

@@ -7,6 +7,7 @@ which had only its own columns and metadata, are read too. This module does not 
 from __future__ import annotations
 
 import glob
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -206,6 +207,15 @@ def read_footer(path: Path) -> dict[str, str]:
         raise ConfigError(f"{path}: may not be read by this user") from None
     except (pa.ArrowException, OSError) as error:
         raise ConfigError(f"{path}: {_why_unreadable(path, error)}") from None
+
+
+def json_object(text: str | None) -> dict[str, Any]:
+    """What a piece of metadata holds as JSON; empty where it holds no object, since anybody may have written it."""
+    try:
+        value = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def column_names(path: Path) -> list[str]:

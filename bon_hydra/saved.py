@@ -89,6 +89,7 @@ def _interpolation(value: Any, key: str) -> str | None:
 def replace_file(path: Path, text: str) -> None:
     """Writes a file whole or not at all, and durably: a run that was killed must find it."""
     part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)  # a link of that name would lead elsewhere
     with part.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

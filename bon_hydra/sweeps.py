@@ -23,6 +23,7 @@ from bon_hydra.saved import replace_file, resolved_yaml
 from bon_hydra.schema import Config, ConfigError
 
 RECORD = "sweep.json"
+PRIVATE_STORE = "store.sqlite"
 EXIT_ORDER = (130, 1, 3, 0)
 """A sweep exits with the first of these that one of its jobs had; a wrong configuration of one counts as 1."""
 ENDINGS = {130: "interrupted", 1: "failed", 3: "partial", 0: "complete"}
@@ -61,6 +62,8 @@ class Sweep:
     status: str = "running"
     ended_at: str | None = None
     points: list[Point] = field(default_factory=list)
+    shares: int = 0
+    """So many jobs have each their part of the budget, since they may run on several hosts; 0: all spend of one."""
 
     @property
     def exit_code(self) -> int:
@@ -71,14 +74,19 @@ class Sweep:
 
 
 def start_sweep(
-    folder: Path, experiment: str, overrides: Sequence[str], points: Sequence[tuple[Point, Config]], side_by_side: int
+    folder: Path,
+    experiment: str,
+    overrides: Sequence[str],
+    points: Sequence[tuple[Point, Config]],
+    side_by_side: int,
+    shares: int = 0,
 ) -> Sweep:
     """Freezes every point as its folder's `resolved.yaml`, and begins the record."""
     started_at = datetime.now(UTC)
     private = None
     for point, config in points:
         if config.output.store is None:  # one store for all its jobs, or none would share a draw
-            private = config.output.store = str(folder.absolute() / "store.sqlite")
+            private = config.output.store = str(folder.absolute() / PRIVATE_STORE)
         (folder / point.folder).mkdir()
         replace_file(folder / point.folder / "resolved.yaml", resolved_yaml(config))
     sweep = Sweep(
@@ -89,6 +97,7 @@ def start_sweep(
         side_by_side,
         socket.gethostname(),
         private,
+        shares=shares,
         points=[point for point, _ in points],
     )
     replace_file(folder / RECORD, _text(sweep))
@@ -103,10 +112,14 @@ def read_sweep(folder: Path) -> Sweep | None:
     """
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return Sweep(**{**content, "points": [Point(**point) for point in content["points"]]})
+        sweep = Sweep(**{**content, "points": [Point(**point) for point in content["points"]]})
+        for number, point in enumerate(sweep.points):
+            if point.number != number or point.folder == ".." or Path(point.folder).name != point.folder:
+                raise ValueError(f"its job {number} is {point.number} in {point.folder!r}")
+        return sweep
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{folder / RECORD}: no record of a sweep ({error})") from error
 
 
@@ -159,8 +172,7 @@ def end_sweep(folder: Path) -> Sweep:
         sweep.status = ENDINGS[sweep.exit_code]
         sweep.ended_at = datetime.now(UTC).isoformat()
     if sweep.private_store and sweep.status == "complete":
-        store = Path(sweep.private_store)
-        for file in store.parent.glob(f"{store.name}*"):
+        for file in folder.glob(f"{PRIVATE_STORE}*"):
             file.unlink()
     return sweep
 

@@ -20,7 +20,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from bon_hydra.options import CONF
 from bon_hydra.preflight import is_own_server
 from bon_hydra.saved_run import SavedRun
-from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig, OutputConfig
+from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig, OutputConfig, addresses
 from bon_hydra.store.file import is_store
 
 SAVED = "saved"
@@ -73,16 +73,40 @@ def taken_over(run: SavedRun, keys: Collection[str]) -> tuple[Config, list[str]]
 
 def missing_file(config: Config, keys: Collection[str]) -> str | None:
     """What to say of the first local file that the saved run read and that is not here."""
+    for key, path in _files_read(config):
+        if Path(path).is_absolute() and not glob.glob(path) and not given(key, keys):  # noqa: PTH207
+            return f"{key}: the saved run read {path}, which is not here. Say where it is now: {key}=PATH"
+    return None
+
+
+def foreign_address(config: Config, keys: Collection[str]) -> str | None:
+    """What to say of the first data that would be fetched from anywhere but the Hub.
+
+    An address can be of this network's inside, and of any protocol, with whatever this user may log in with.
+    """
+    for key, path in _files_read(config):
+        if ("://" in path or "::" in path) and not path.startswith("hf://") and not given(key, keys):
+            return f"{key}: the saved run reads {path}, which is not on the Hub. If you mean it: {key}={path}"
+    return None
+
+
+def local_files(run: SavedRun, keys: Collection[str]) -> Iterable[str]:
+    """What is said of the files here that a run from elsewhere reads and sends."""
+    if run.home is None:
+        asked = _all(addresses(run.config.model.base_url))
+        for key, path in _files_read(run.config):
+            if path.startswith(("/", "~", "./", "../")) and not given(key, keys):
+                yield f"{key}: the saved run reads {path}, and that file's text goes to {asked}"
+
+
+def _files_read(config: Config) -> Iterable[tuple[str, str]]:
+    """Keys, and the files, folders or addresses that they name."""
     dataset = config.dataset
     named: dict[str, list[str | None]] = {"dataset.path": [dataset.path], "model.gguf": [config.model.gguf]}
     if not Path(dataset.path).is_absolute():  # else they lie below it
         named["dataset.data_files"] = list(_names(dataset.data_files))
     named |= {f"dataset.sources.{name}": [path] for name, path in vars(dataset.sources).items()}
-    for key, paths in named.items():
-        for path in paths:
-            if path and Path(path).is_absolute() and not glob.glob(path) and not given(key, keys):  # noqa: PTH207
-                return f"{key}: the saved run read {path}, which is not here. Say where it is now: {key}=PATH"
-    return None
+    return ((key, path) for key, paths in named.items() for path in paths if path)
 
 
 def _names(data_files: Any) -> Iterable[str]:
@@ -106,40 +130,58 @@ def known_hosts(folders: Iterable[Path] = ()) -> dict[str, set[str | None]]:
 
 
 def own_loopback(run: SavedRun) -> list[str]:
-    """The host of a run that lies where it says it was made, and asks this very machine as it did then; else none.
+    """The hosts of a run that lies where it says it was made, and asks this very machine as it did then; else none.
 
     Whoever could forge that would send a key to nobody but this machine.
     """
-    config, url = run.config, str(run.config.model.base_url)
+    config, urls = run.config, addresses(run.config.model.base_url)
+    made_here = run.home is not None and str(run.home) == config.output.dir
+    same = run.metadata.get("base_url") == _all(urls)
+    return [urlsplit(url).netloc for url in urls] if made_here and same and all(map(_is_loopback, urls)) else []
+
+
+def _is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
-        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        here = False
-    made_here = run.home is not None and str(run.home) == config.output.dir and run.metadata.get("base_url") == url
-    return [urlsplit(url).netloc] if here and made_here else []
+        return False
+
+
+def _all(urls: Iterable[str]) -> str:
+    """As the metadata has it."""
+    return ", ".join(urls)
 
 
 def permission(
     model: ModelConfig, keys: Collection[str], known: Mapping[str, set[str | None]], trusted: Collection[str]
 ) -> Permission:
-    """What may go to the saved model's host, where the overrides of `keys` and `trusted` hosts are the user's word."""
-    url = str(model.base_url)
+    """What may go to the saved model's hosts, where the overrides of `keys` and `trusted` hosts are the user's word."""
+    urls = addresses(model.base_url)
+    limits = [allowed for url in urls if (allowed := _keys_for(url, keys, known, trusted)) is not None]
+    common = set.intersection(*map(set, limits)) if limits else set()
+    return Permission(_all(urls), tuple(sorted(common, key=str)) if limits else None)
+
+
+def _keys_for(
+    url: str, keys: Collection[str], known: Mapping[str, set[str | None]], trusted: Collection[str]
+) -> Collection[str | None] | None:
+    """Which keys may go to one address; None: any."""
     # By how the text begins, so that no two readers of addresses can take its host for another one.
     origin = next((origin for origin in known if url == origin or url.startswith(f"{origin}/")), None)
     parts = urlsplit(url)
     if url == EMBEDDED or {parts.netloc, parts.hostname} & set(trusted) or "model.base_url" in keys:
-        return Permission(url, None)
+        return None
     if origin is not None:
-        return Permission(url, None if "model.api_key_env" in keys else tuple(sorted(known[origin], key=str)))
-    return Permission(url, (None,) if is_own_server(url) else ())
+        return None if "model.api_key_env" in keys else known[origin]
+    return (None,) if is_own_server(url) else ()
 
 
 def refusal(model: ModelConfig, allowed: Permission) -> str | None:
     """What would be sent to whom without the user's word; None where nothing would."""
-    if model.base_url != allowed.base_url or allowed.keys is None or model.api_key_env in allowed.keys:
+    if _all(addresses(model.base_url)) != allowed.base_url or allowed.keys is None or model.api_key_env in allowed.keys:
         return None
-    host = ascii(urlsplit(str(model.base_url)).netloc)[1:-1]  # letters that only look like others are shown as they are
+    host = _all(_hosts(model))
     if model.api_key_env is None:
         return f"the saved run asks {host}, which is no known provider"
     return f"the saved run sends the key in {model.api_key_env} to {host}, and no provider in conf/model has these two"
@@ -147,8 +189,13 @@ def refusal(model: ModelConfig, allowed: Permission) -> str | None:
 
 def how_to_trust(model: ModelConfig) -> str:
     """The end of the sentence that `refusal` begins."""
-    host = ascii(urlsplit(str(model.base_url)).netloc)[1:-1]
-    return f". If you mean it: --trust-host {host}; else say model=OPTION, model.base_url=… or model.api_key_env=…"
+    trusting = " ".join(f"--trust-host {host}" for host in _hosts(model))
+    return f". If you mean it: {trusting}; else say model=OPTION, model.base_url=… or model.api_key_env=…"
+
+
+def _hosts(model: ModelConfig) -> list[str]:
+    """As one reads them: letters that only look like others are shown as what they are."""
+    return [ascii(urlsplit(url).netloc)[1:-1] for url in addresses(model.base_url)]
 
 
 def refuse_unconfirmed(config: Config, saved: Mapping[str, Any]) -> None:
@@ -165,18 +212,42 @@ def refuse_unconfirmed(config: Config, saved: Mapping[str, Any]) -> None:
         raise ConfigError(f"model.base_url: {why}{how_to_trust(config.model)}")
 
 
+def refuse_moved(config: Config, folder: Path) -> None:
+    """For a run that is to be gone on with, and so taken at its word, although it lies where it was not made.
+
+    Raises:
+        ConfigError: it would send a key to an unknown host, write outside of its folder, or run programs unconfined.
+    """
+    if Path(config.output.dir) in folder.absolute().parents or Path(config.output.dir) in folder.resolve().parents:
+        return
+    store = config.output.store
+    would = None
+    if "/" in config.output.file:
+        would = f"it would write {config.output.file}"
+    elif store and not is_store(Path(store)):
+        would = f"it would make {store}"
+    elif config.runner.sandbox.allow_unsafe:
+        would = "it would run programs unconfined"
+    would = would or refusal(config.model, permission(config.model, (), known_hosts(), ()))
+    if would:
+        raise ConfigError(
+            f"{folder}: was made below {config.output.dir} and lies elsewhere, so it may be another user's: {would}"
+            ". bon rerun takes it as data and asks you; to go on with a run of your own, move it back"
+        )
+
+
 def refuse_borrowed_identity(model: ModelConfig, keys: Collection[str]) -> None:
     """Answers of one host must not come to stand in the store as those of another.
 
     Raises:
         ConfigError: the saved run's `model.identity` is the address of another server, or names a model file.
     """
-    identity, url = model.identity or "", str(model.base_url)
-    own = url == identity or url.startswith(f"{identity}/")
+    identity, urls = model.identity or "", addresses(model.base_url)
+    own = all(url == identity or url.startswith(f"{identity}/") for url in urls)
     if ("://" in identity and not own) or identity.startswith("sha256:"):
         if {"model.identity", "model.base_url"} & set(keys):
             return
         raise ConfigError(
-            f"model.identity: the saved run asks {url} and keeps its answers as those of {identity}. "
+            f"model.identity: the saved run asks {_all(urls)} and keeps its answers as those of {identity}. "
             f"If you mean it: model.identity={identity}"
         )

@@ -19,12 +19,17 @@ from typing import Any
 from bon_hydra.records import SCORED, Candidate, Query, Response, Verdict
 from bon_hydra.report.summary import write_summary
 from bon_hydra.results import rewrite
-from bon_hydra.runs import read_groups, read_metadata
+from bon_hydra.runs import json_object, read_groups, read_metadata
 from bon_hydra.schema import ConfigError, SandboxConfig
+from bon_hydra.verifiers import UnknownVerifier, verifier_of
 from bon_hydra.verifiers.pool import Judges
 
 NEEDED = ("verdict", "verdict_reason", "verifier", "reference", "tools", "response", "tool_calls", "finish_reason")
 KEPT_EXAMPLES = 3
+
+
+class NotJudged(Exception):
+    """A row names no verifier that is installed, or holds no tools that can be read; the message says which."""
 
 
 @dataclass
@@ -73,7 +78,7 @@ def verify(path: Path, workers: int, sandbox: SandboxConfig, write: bool) -> Cha
         for _ in _judged_again(path, workers, sandbox, changes):
             pass
         return changes
-    totals = json.loads(metadata.get("totals") or "{}")
+    totals = json_object(metadata.get("totals"))
 
     def finished() -> dict[str, str]:
         totals["verification_rate"] = changes.verified_after / changes.scored_after if changes.scored_after else None
@@ -81,6 +86,7 @@ def verify(path: Path, workers: int, sandbox: SandboxConfig, write: bool) -> Cha
 
     file = path.resolve()  # a link in the run folder, where the file itself lies elsewhere
     part = file.with_name(file.name + ".verify.part")
+    part.unlink(missing_ok=True)  # a link of that name would lead elsewhere
     rewrite(part, _judged_again(path, workers, sandbox, changes), finished)
     _keep(file)
     part.replace(file)
@@ -112,7 +118,11 @@ def _judged_again(path: Path, workers: int, sandbox: SandboxConfig, changes: Cha
                 missing = [name for name in NEEDED if name not in rows[0]]
                 if missing:
                     raise ConfigError(f"{path}: cannot be judged again: it has no column {', '.join(missing)}")
-                yield loop.run(_judge(rows, judges, changes, 4 * workers))
+                try:
+                    judged = loop.run(_judge(rows, judges, changes, 4 * workers))
+                except NotJudged as error:
+                    raise ConfigError(f"{path}: cannot be judged again: {error}") from error
+                yield judged
         finally:
             loop.run(judges.__aexit__(None, None, None))
 
@@ -136,14 +146,20 @@ async def _judge(rows: list[dict[str, Any]], judges: Judges, changes: Changes, a
 
 
 def _query(row: dict[str, Any]) -> Query:
+    try:
+        name = row["verifier"].partition(" ")[0]
+        verifier_of(name)
+        tools = tuple(json.loads(row["tools"])) if row["tools"] else None
+    except (UnknownVerifier, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise NotJudged(f"query {row['query_id']}: {error}") from error
     return Query(
         query_id=row["query_id"],
         split=row["split"],
         question=row["question"] or "",
         messages=(),
-        tools=tuple(json.loads(row["tools"])) if row["tools"] else None,
+        tools=tools,
         reference=row["reference"],
-        verifier=row["verifier"].partition(" ")[0],
+        verifier=name,
     )
 
 

@@ -208,7 +208,7 @@ def test_what_changed_since_is_said_before_it_starts(done: tuple[FakeApi, Path],
     asked = len(api.requests)
     again = bon(tmp_path, "rerun", str(file), "dry_run=true")
     assert again.returncode == 0, again.stderr
-    told = [line for line in again.stderr.splitlines() if not line.startswith("output.")]
+    told = [line for line in again.stderr.splitlines() if not line.startswith(("output.", "dataset."))]
     assert [line.partition(": then ")[0] for line in told] == [
         "changed since the saved run: bon_hydra",
         "changed since the saved run: openai",
@@ -248,6 +248,16 @@ STRANGERS: dict[str, tuple[dict[str, Any], tuple[str, ...], str]] = {
         (),
         "asks example.org",
     ),
+    "a known host, and one nobody knows beside it": (
+        {"model.base_url": ["https://api.openai.com/v1", "https://example.org/v1"], "model.identity": "one"},
+        (),
+        "example.org",
+    ),
+    "prompts for several hosts nobody knows": (
+        {"model.base_url": ["https://example.org/v1"], "model.api_key_env": None, "model.identity": "one"},
+        (),
+        "asks example.org",
+    ),
     "answers that would pass for another server's": (
         {"model.identity": "https://api.openai.com/v1"},
         TRUST,
@@ -276,7 +286,7 @@ def test_a_strangers_file_gets_no_key_and_no_prompt_sent_anywhere(
     refused = bon(tmp_path, "rerun", str(file), *arguments, "--config-dir", "mine")
     assert (refused.returncode, named in refused.stderr) == (2, True), refused.stderr
     assert "Traceback" not in refused.stderr
-    lines = [line for line in refused.stderr.splitlines() if not line.startswith("output.")]
+    lines = [line for line in refused.stderr.splitlines() if not line.startswith(("output.", "dataset."))]
     assert len(lines) == 1, lines
     assert (len(api.requests), api.models_requests) == asked
     assert not (tmp_path / "outputs").exists()

@@ -8,20 +8,20 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bon_hydra.report.comparison import CUT_OFF
-from bon_hydra.report.tables import INTERVAL, Grid, clean, percent, whole
+from bon_hydra.report.tables import INTERVAL, Grid, percent, whole
 
 
 def comparison_table(found: dict[str, Any]) -> RenderableType:
     """From the document of `compare_runs`."""
     parts: list[RenderableType] = []
     for side in "ab":
-        parts.append(Text(f"{side}  {clean(found[side])}"))
+        parts.append(Text(f"{side}  {found[side]}"))
         if notes := " ".join(found["notes"][side].split()):
-            parts.append(Text(f"   Notes: {clean(notes)}", style="dim"))
+            parts.append(Text(f"   Notes: {notes}", style="dim"))
     if found["changed"]:
         changes = (f"{key} {_short(before)} -> {_short(after)}" for key, (before, after) in found["changed"].items())
-        parts.append(Text(clean("Changed: " + ", ".join(changes))))
-    parts += [Text(""), *(Text(clean(f"WARNING {line}"), style="bold red") for line in found["warnings"])]
+        parts.append(Text("Changed: " + ", ".join(changes)))
+    parts += [Text(""), *(Text(f"WARNING {line}", style="bold red") for line in found["warnings"])]
     draws = found["shared_candidates"]
     counted = (
         f"{found['shared_queries']:,} shared queries, {found['only_a']:,} only in a, {found['only_b']:,} only in b"

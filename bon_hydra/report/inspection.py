@@ -14,7 +14,6 @@ from bon_hydra.records import METADATA
 from bon_hydra.report.tables import (
     INTERVAL,
     Grid,
-    clean,
     dollars,
     interval,
     left_out,
@@ -42,7 +41,7 @@ def inspect_one(run: dict[str, Any]) -> RenderableType:
         *_figures(sections, "split"),
     ]
     if by := run.get("by"):
-        parts += [Text(f"By {clean(by['key'])}", style="bold magenta"), Text("")]
+        parts += [Text(f"By {by['key']}", style="bold magenta"), Text("")]
         parts += _figures(list(by["groups"].items()), by["key"])
     return Group(*parts)
 
@@ -69,7 +68,7 @@ def _metadata(path: str, metadata: dict[str, str]) -> RenderableType:
 
 def _notes(metadata: dict[str, str]) -> list[RenderableType]:
     notes = metadata.get("notes", "").strip()
-    return [Text("Notes", style="bold cyan"), Text(clean(notes)), Text("")] if notes else []
+    return [Text("Notes", style="bold cyan"), Text(notes), Text("")] if notes else []
 
 
 def _in_line(text: str) -> str:
@@ -129,7 +128,7 @@ def _index_tests(sections: Sections) -> list[RenderableType]:
     lines = []
     for name, section in sections:
         test = section["index_test"]
-        line = Text(f"{clean(name)}: {test['says']}.")
+        line = Text(f"{name}: {test['says']}.")
         if test["says"].startswith(("not flat", "all candidates")):
             line.stylize("bold red")
         if left := test["queries_left_out"]:
@@ -269,6 +268,6 @@ def inspect_several(runs: Sequence[dict[str, Any]]) -> RenderableType:
         label = Path(run["path"]).parent.name or run["path"]
         notes = " ".join(run["metadata"].get("notes", "").split())
         lines = [f"Notes: {notes}"] if notes else []
-        told += [Text(clean(f"{label}: {line}")) for line in [*lines, *left_out(run["overall"])]]
+        told += [Text(f"{label}: {line}") for line in [*lines, *left_out(run["overall"])]]
     hint = Text("Did a change help? `bon compare A B` compares two runs query by query.", style="dim")
     return Group(Grid("", header, rows, texts=2), *told, *([Text("")] if told else []), hint)

@@ -6,7 +6,6 @@ with a `resolved.yaml` and no parquet file yet: it is running, or was killed.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -18,8 +17,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from bon_hydra.names import clean
 from bon_hydra.running import is_running
-from bon_hydra.runs import SWEEP_RECORD, SWEEP_TABLE, read_footer
+from bon_hydra.runs import SWEEP_RECORD, SWEEP_TABLE, json_object, read_footer
 from bon_hydra.schema import ConfigError
 
 DEEPEST = 6
@@ -115,7 +115,7 @@ def _below(folder: Path, sweep: str | None, depth: int) -> Iterator[Listed]:
                 elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
                     folders.append(Path(entry.path))
     except PermissionError:
-        print(f"{folder}: may not be read by this user; left out", file=sys.stderr)
+        print(f"{clean(str(folder))}: may not be read by this user; left out", file=sys.stderr)
     is_sweep = SWEEP_RECORD in names or folder.name.endswith("_sweep")
     if "resolved.yaml" in names and not is_sweep:
         found = [run for path in sorted(parquets) if (run := _finished(path, folder, sweep))]
@@ -134,11 +134,11 @@ def _finished(path: Path, shown: Path, sweep: str | None) -> Listed | None:
     try:
         metadata = read_footer(path)
     except ConfigError as error:
-        print(f"{error}; left out", file=sys.stderr)
+        print(f"{clean(str(error))}; left out", file=sys.stderr)
         return None
     if not any(name in metadata for name in OURS):
         return None
-    totals = _json(metadata.get("totals"))
+    totals = json_object(metadata.get("totals"))
     return Listed(
         path=str(shown),
         started_at=metadata.get("started_at") or metadata.get("generated_at"),
@@ -162,28 +162,28 @@ def _unfinished(folder: Path, sweep: str | None) -> Listed:
 
     try:
         saved = yaml.load((folder / "resolved.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         saved = None
     config: dict[str, Any] = saved if isinstance(saved, dict) else {}
     try:
-        begun = _json((folder / "summary.json").read_text(encoding="utf-8"))
+        begun = json_object((folder / "summary.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         begun = {}
     model, dataset = config.get("model"), config.get("dataset")
     splits = config.get("splits") or (dataset.get("splits") if isinstance(dataset, dict) else None)
     return Listed(
         path=str(folder),
-        started_at=begun.get("started_at"),
-        experiment=config.get("experiment_name"),
-        model=model.get("name") if isinstance(model, dict) else None,
+        started_at=_text(begun.get("started_at")),
+        experiment=_text(config.get("experiment_name")),
+        model=_text(model.get("name")) if isinstance(model, dict) else None,
         num_candidates=_number(config.get("num_candidates"), int),
         temperature=_number(config.get("temperature"), float),
-        splits=[str(name) for name in splits] if isinstance(splits, list) else [],
+        splits=[name for name in splits if isinstance(name, str)] if isinstance(splits, list) else [],
         total_records=None,
         verification_rate=None,
         cost_usd=None,
         status="running" if is_running(folder) else _recorded(folder) if sweep else "killed",
-        notes=str(config.get("notes") or ""),
+        notes=_text(config.get("notes")) or "",
         sweep=sweep,
     )
 
@@ -191,19 +191,16 @@ def _unfinished(folder: Path, sweep: str | None) -> Listed:
 def _recorded(folder: Path) -> str:
     """How a point of a sweep without results stands in its record: one that was never started is `pending`."""
     try:
-        record = _json((folder.parent / SWEEP_RECORD).read_text(encoding="utf-8"))
+        record = json_object((folder.parent / SWEEP_RECORD).read_text(encoding="utf-8"))
         status = next(point["status"] for point in record["points"] if point["folder"] == folder.name)
-    except (OSError, LookupError, TypeError, StopIteration):
+    except (OSError, ValueError, LookupError, TypeError, StopIteration):
         return "killed"
     return "killed" if status in ("running", "complete") else str(status)
 
 
-def _json(text: str | None) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def _text(value: Any) -> str | None:
+    """None for what is no text: a few lines of YAML can stand for gigabytes, as long as nobody writes them out."""
+    return value if isinstance(value, str) else None
 
 
 def _number(value: Any, kind: type) -> Any:

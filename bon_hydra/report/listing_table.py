@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from bon_hydra.report.listing import Line, Listed
-from bon_hydra.report.tables import GAP, Grid, clean, dollars, percent, whole
+from bon_hydra.report.tables import GAP, Grid, dollars, percent, whole
 
 LEFT_OUT_FIRST = ("run", "splits", "T", "cost", "candidates", "model")
 NOTES_LEAST = 14
@@ -96,4 +96,4 @@ def _splits(line: Line) -> str:
 
 def _first_line(line: Line) -> str:
     notes = next((notes for run in line.runs if (notes := run.notes.strip())), "")
-    return clean(notes.splitlines()[0].strip()) if notes else ""
+    return notes.splitlines()[0].strip() if notes else ""

@@ -6,8 +6,9 @@ import time
 from collections import deque
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from bon_hydra.report.terminal import Terminal
 
 PLAIN_EVERY_S = 30.0
 WINDOW_S = 30.0
@@ -22,7 +23,7 @@ class RunProgress:
     """
 
     def __init__(self, total: int | None) -> None:
-        self.console = Console(stderr=True)
+        self.console = Terminal(stderr=True)
         self._live = self.console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}"),

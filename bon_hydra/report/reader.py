@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.text import Text
 
 from bon_hydra.records import VERDICTS
-from bon_hydra.report.tables import clean
 from bon_hydra.runs import read_batches, read_rows
 from bon_hydra.schema import ConfigError
 
@@ -176,7 +175,7 @@ def _tokens(row: dict[str, Any]) -> str | None:
 
 
 def _heading(text: str, out: Console, style: str, rule: str) -> None:
-    out.print(Text(f"{rule * 2} {clean(text)}", style=style), soft_wrap=True)
+    out.print(Text(f"{rule * 2} {text}", style=style), soft_wrap=True)
 
 
 def _field(name: str, text: str | None, out: Console, fold: bool) -> None:
@@ -184,7 +183,7 @@ def _field(name: str, text: str | None, out: Console, fold: bool) -> None:
         return
     if name:
         out.print(Text(f"{name}:", style="dim"))
-    out.print(Text(clean(folded(text) if fold else text)), soft_wrap=True)
+    out.print(Text(folded(text) if fold else text), soft_wrap=True)
     out.print()
 
 

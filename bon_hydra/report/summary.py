@@ -15,6 +15,7 @@ import numpy as np
 from bon_hydra.records import VERDICTS
 from bon_hydra.report.counts import Counts, CurveSums, merged
 from bon_hydra.report.tally import Run, read_run
+from bon_hydra.saved import replace_file
 from bon_hydra.statistics import (
     Estimate,
     Floats,
@@ -46,9 +47,8 @@ def summarise(path: Path) -> dict[str, Any]:
 def write_summary(path: Path, status: str) -> dict[str, Any]:
     """`summary.json` in the run's folder, replaced atomically; returns what it says."""
     summary = {"status": status, **summarise(path)}
-    part = path.with_name("summary.json.part")
-    part.write_text(json.dumps(summary, ensure_ascii=False, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path.with_name("summary.json"))
+    text = json.dumps(summary, ensure_ascii=False, indent=2, allow_nan=False)
+    replace_file(path.with_name("summary.json"), f"{text}\n")
     return summary
 
 

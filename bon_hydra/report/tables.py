@@ -18,30 +18,26 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from bon_hydra.names import clean
 from bon_hydra.records import SCORED
+from bon_hydra.report.terminal import Terminal
+from bon_hydra.runs import json_object
 
 INTERVAL = "95 %"
 """The title of a column that belongs to the one before it."""
 GAP = 2
 """Columns of a terminal between two columns of a table."""
+ESCAPED = {code: f"\\u{code:04x}" for code in range(127, 160)}
 PIPE_WIDTH = 100_000
 """Columns of a pipe: more than any table takes."""
-
-CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-"""What a terminal would take for a command is shown as its code."""
 
 
 def console(file: TextIO | None = None) -> Console:
     """A console for results: texts are taken as they are (no markup), and a pipe is as wide as its lines."""
-    out = Console(file=file or sys.stdout, markup=False, emoji=False, highlight=False)
+    out = Terminal(file=file or sys.stdout, markup=False, emoji=False, highlight=False)
     if not out.is_terminal:
         out.width = PIPE_WIDTH
     return out
-
-
-def clean(text: str) -> str:
-    """A text of others that is safe to print: no escape sequences."""
-    return text.translate(CONTROL)
 
 
 class Grid:
@@ -206,7 +202,7 @@ def left_out(overall: dict[str, Any]) -> list[str]:
 
 def sample(metadata: dict[str, str]) -> list[str]:
     """How the queries were chosen; a head of a larger set is no sample of it."""
-    sample = json.loads(metadata.get("totals") or "{}").get("sample")
+    sample = json_object(metadata.get("totals")).get("sample")
     if not isinstance(sample, dict):
         return []
     lines = ["Queries: " + ", ".join(f"{split} {how}" for split, how in sample.items()) + "."]
@@ -221,5 +217,8 @@ def sections_of(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def json_document(document: dict[str, Any]) -> str:
-    """One JSON document; NaN, which JSON does not have, would be a fault of ours and raises ValueError."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    """One JSON document; NaN, which JSON does not have, would be a fault of ours and raises ValueError.
+
+    Control characters that JSON allows as they are (DEL and C1) are escaped: a terminal may show it.
+    """
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).translate(ESCAPED)

@@ -23,6 +23,10 @@ APPLICATION = 0x626F6E68
 BUSY_S = 60.0
 """How long a transaction waits for another process's."""
 
+HOST_STORES = "store-of-*.sqlite"
+"""In a sweep's folder: the store of one host's jobs. No other host opens it before they have ended, so that it may lie
+on a network: SQLite's WAL wants all processes that use a file at once on one host."""
+
 NETWORK = re.compile(
     r"(nfs4?|cifs|smb3|smbfs|afs|ceph|lustre|gpfs|beegfs|glusterfs|"
     r"fuse\.(sshfs|s3fs|gcsfuse|rclone|glusterfs|ceph|juicefs|goofys|mount-s3))"
@@ -216,6 +220,8 @@ def _empty(path: Path) -> ConfigError:
 
 
 def _refuse_network(path: Path) -> None:
+    if path.match(HOST_STORES):
+        return
     if kind := network_mount(path):
         raise ConfigError(
             f"{path} lies on a network file system ({kind}), where a store cannot be kept safely. "

@@ -9,10 +9,11 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bon_hydra.names import clean
 from bon_hydra.report.comparison_table import p_value, points
 from bon_hydra.report.sweep.points import Found, finished_points, largest_of_each
 from bon_hydra.report.sweep.ranking import PASS_AT_N, rank
-from bon_hydra.report.tables import INTERVAL, Grid, clean, percent, whole
+from bon_hydra.report.tables import INTERVAL, Grid, percent, whole
 from bon_hydra.schema import ConfigError
 
 BEST, FIRST = "best", "first"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bon_hydra.report.tables import clean
+from bon_hydra.names import clean
 from bon_hydra.runs import find_run, find_runs, sweep_folder
 from bon_hydra.schema import ConfigError
 from bon_hydra.sweeps import Point, Sweep, read_sweep

@@ -197,6 +197,7 @@ def write_table(folder: Path, view: View) -> None:
         "tests": str(view.tests),
     }
     part = folder / f"{SWEEP_TABLE}.part"
+    part.unlink(missing_ok=True)  # a link of that name would lead elsewhere
     pq.write_table(pa.table(columns).replace_schema_metadata(metadata), part)
     part.replace(folder / SWEEP_TABLE)
 

@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bon_hydra.names import clean
 from bon_hydra.report.sweep.rows import View
-from bon_hydra.report.tables import INTERVAL, Grid, clean, dollars, interval, percent, whole
+from bon_hydra.report.tables import INTERVAL, Grid, dollars, interval, percent, whole
 
 BEST, NOT_TOLD, SAME_DRAWS, WORSE = "best", "not told from it", "overlaps it", "worse"
 RANKED = {
