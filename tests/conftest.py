@@ -1,7 +1,11 @@
-"""A browser, and pages of `bon report` that tests only look at; nothing of it is made before a test asks."""
+"""A browser, and pages of `bon report` that tests only look at; nothing of it is made before a test asks.
+
+Programs that tests start meet Ctrl-C as in a terminal, also where the tests themselves run in the background.
+"""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +15,9 @@ import pytest
 if TYPE_CHECKING:
     from browser import Watched
     from playwright.sync_api import BrowserContext
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's `&` leaves it, for all that is started from here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
