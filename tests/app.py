@@ -25,7 +25,9 @@ def environment(**extra: str) -> dict[str, str]:
 
 def run(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m bon_hydra …` (or another module), to its end."""
-    if not any(name.startswith(("HF_", "PYTHON")) for name in env):
+    # A launcher's own worker processes end with a process that was started as such, and with no other.
+    own_workers = any(argument.startswith("hydra/launcher=") for argument in arguments)
+    if not own_workers and not any(name.startswith(("HF_", "PYTHON")) for name in env):
         return run_warm(module, arguments, cwd, environment(**env), 900)
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(

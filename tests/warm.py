@@ -68,6 +68,7 @@ def _child(module: str, arguments: Sequence[str], cwd: str, env: Mapping[str, st
     os.chdir(cwd)
     sys.path[:] = [cwd, *(path for path in sys.path if not path.endswith("/tests"))]
     sys.argv[:] = [module, *arguments]
+    sys.modules.pop(module, None)  # runpy warns of a program that was imported before
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:

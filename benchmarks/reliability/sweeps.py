@@ -49,7 +49,7 @@ class Size:
 
 
 FULL = Size("1,2,4,8,16,32,64", 10, ("basic", "joblib"), 20, 40, "1,2,4,8")
-SHORT = Size("1,2", 3, ("joblib",), 1, 4, "1,2", "0.3,0.7")
+SHORT = Size("1,2", 3, ("basic",), 1, 4, "1,2", "0.3,0.7")
 
 
 def answer(request: Request, _: int = 0) -> str:
