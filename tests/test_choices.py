@@ -153,3 +153,15 @@ def test_a_trial_that_brings_nothing_for_another_reason_is_tried_again(tmp_path:
         drawn(api, tmp_path / "s")
         assert api.choices == 48
         assert asked(api)[-1] == 8
+
+
+def test_a_budget_holds_where_each_request_may_bill_for_several(tmp_path: Path) -> None:
+    """The worst case is a prompt and as many answers as were asked for; what is left is less than one of these."""
+    prices = Prices(1.0, 20_000.0, 0.5)  # USD per million tokens: 0.02 a word of an answer
+    settings = config(num_candidates=4, concurrency=4, max_tokens=10, model_choices_per_request="auto")
+    with FakeApi("seven words are in this answer here") as api:
+        found = draw(settings, tmp_path / "s", api.url, QUERIES, prices=prices, budget=2.0)
+        assert set(asked(api)) == {4}
+        billed = api.choices * 7 * 0.02
+    assert found.halt.status == "budget_reached"
+    assert 2.0 - 4 * 10 * 0.02 <= billed <= found.spent <= 2.0

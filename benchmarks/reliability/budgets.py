@@ -164,6 +164,7 @@ class Driven:
                 api_key_env="OPENAI_API_KEY",
                 timeout_s=0.7,
                 max_retries=plan.max_retries,
+                choices_per_request=1,
                 prices=PricesConfig(input=input_, output=output, cached_input=cached_input),
             ),
             output=OutputConfig(dir=str(self.cwd / "outputs"), store=str(self.store)),
@@ -184,7 +185,11 @@ class Driven:
             *(f"model.base_url={self.url}", f"model.name={config.model.name}", "model.api_key_env=OPENAI_API_KEY"),
             *(f"model.timeout_s={config.model.timeout_s}", f"model.max_retries={config.model.max_retries}"),
             *(f"model.prices={{{prices}}}", f"budget_usd={config.budget_usd!r}", f"max_tokens={config.max_tokens}"),
-            *(f"num_candidates={config.num_candidates}", f"concurrency={config.concurrency}"),
+            *(
+                f"num_candidates={config.num_candidates}",
+                "model.choices_per_request=1",
+                f"concurrency={config.concurrency}",
+            ),
         ]
 
     def wait_for_a_moment(self, process: Process | Forked, at_any: bool) -> None:

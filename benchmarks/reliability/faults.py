@@ -76,6 +76,7 @@ def draw(size: Size, faults: Faults, folder: Path) -> Drawn:
             "seed=11",
             "model.identity=soak",  # each server has a port of its own, and keys are to be equal
             f"num_candidates={size.candidates}",
+            "model.choices_per_request=1",
             f"max_queries={size.queries}",
             f"concurrency={size.concurrency}",
             f"model.timeout_s={size.timeout_s}",

@@ -160,6 +160,7 @@ def soak(size: Size, folder: Path, chance: random.Random) -> list[Figure]:
         more = [
             "seed=11",  # with this one no two of the 10,000 seeds are equal
             f"num_candidates={size.candidates}",
+            "model.choices_per_request=1",
             f"max_queries={size.queries}",
             f"concurrency={size.concurrency}",
             "model.prices={input: 1.0, output: 4.0}",

@@ -11,7 +11,7 @@ from bon_hydra.names import clean
 
 
 class Terminal(Console):
-    """Rich's console, with every control character that comes with a text shown as its code."""
+    """Rich's console, with control characters that come with a text shown as their codes, or left out (the bell)."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What rich prints, of whatever it is made; its own commands, such as cursor movements, stay."""
