@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bon_hydra.records import Verdict
-from bon_hydra.verifiers import units
+from bon_hydra.verifiers import units, warmth
 from bon_hydra.verifiers.completion import Completion, Task, settled
 from bon_hydra.verifiers.extraction import final_answer
-from bon_hydra.verifiers.math import canonical, judge, same
+from bon_hydra.verifiers.math import canonical, judge, read_reference, same
 from bon_hydra.verifiers.relations import described_set
 
 
@@ -140,6 +140,15 @@ def test_the_final_answer_is_the_last_box_else_what_is_stated_else_the_last_numb
     verdict = judged(text, "-1000")
     assert (verdict.answer, verdict.verdict) == (answer, "fail")
     assert verdict.reason == f"{way} {answer}, reference is -1000"
+
+
+def test_texts_and_numbers_are_judged_without_loading_what_reads_mathematics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker loads that for the first answer which needs it."""
+    monkeypatch.setattr(warmth, "cold", True)
+    assert [boxed("1,234.50", "1234.5"), boxed("8", "7"), boxed("yes", "Yes")] == ["pass", "fail", "pass"]
+    read_reference(Task("1,234.50"))
+    with pytest.raises(warmth.Cold):
+        boxed("x^2 + 2x + 98765", "98765 + x(x+2)")
 
 
 def test_the_reason_names_both_sides() -> None:

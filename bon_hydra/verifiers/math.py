@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from bon_hydra.records import Verdict
-from bon_hydra.verifiers import notation, numbers, relations, units
+from bon_hydra.verifiers import notation, numbers, relations, units, warmth
 from bon_hydra.verifiers.choice import chosen_letter
 from bon_hydra.verifiers.completion import Completion, Task, comparison, one_line, stored
 from bon_hydra.verifiers.extraction import final_answer
@@ -81,8 +81,13 @@ def same(a: str, b: str) -> bool:
 
 
 def read_reference(task: Task) -> None:
-    """Read and evaluate the reference without any answer: what it costs here is not an answer's fault."""
-    _readable(notation.normalised(task.reference or ""))
+    """Read and evaluate the reference without any answer: what it costs here is not an answer's fault.
+
+    A plain number costs nothing.
+    """
+    reference = notation.normalised(task.reference or "")
+    if _number(reference) is None:
+        _readable(reference)
 
 
 def _equals_reference(task: Task, reference: str, answer: str) -> bool:
@@ -181,6 +186,7 @@ def _differently_bracketed(a: str, b: str) -> bool:
 @lru_cache(maxsize=256)
 def _parsed(plain: str) -> list[Any]:
     """What math-verify reads in a normalised answer: SymPy objects, an empty list where it reads nothing."""
+    warmth.needed()
     from math_verify import LatexExtractionConfig, parse
 
     for library in ("math_verify", "latex2sympy2_extended"):

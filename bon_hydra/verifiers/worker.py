@@ -1,8 +1,9 @@
 """A process that judges answers and may be killed at any moment.
 
 Run as `python -m bon_hydra.verifiers.worker CPU_S MEMORY_MB PARENT_PID`, by `process` only. The first process
-imports what is slow to import and never judges; it forks a child that does. A child that has met a limit is replaced
-by a fresh fork in milliseconds, so that no answer is judged in a process that another one spoilt.
+never judges; it forks a child that does. A child that has met a limit is replaced by a fresh fork in milliseconds, so
+that no answer is judged in a process that another one spoilt; before the first such fork this process loads what is
+slow to load, which a child does by itself for the first answer that needs it (`warmth`).
 
 Jobs are lines of JSON on stdin, what comes back are lines of JSON on what was stdout:
 
@@ -36,7 +37,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from bon_hydra.records import VERDICTS, Verdict
-from bon_hydra.verifiers import VERIFIERS, judge_of
+from bon_hydra.verifiers import VERIFIERS, judge_of, warmth
 from bon_hydra.verifiers.completion import Completion, Task, one_line
 
 CLASSES_CPU_S = 1.0
@@ -92,8 +93,15 @@ class Limits:
 def _limit_met(work: Callable[[], None], limits: Limits) -> Verdict | None:
     """Do the work; None where it stayed within the limits, else the verdict that the limit amounts to."""
     try:
-        with _cpu_limit(limits.cpu_s):
-            work()
+        try:
+            with _cpu_limit(limits.cpu_s):
+                work()
+        except warmth.Cold:
+            _limit_memory(None)
+            _warm_up()
+            _limit_memory(limits.memory_mb)
+            with _cpu_limit(limits.cpu_s):
+                work()
     except OutOfTime:
         return Verdict("timeout", f"more than {limits.cpu_s:g} s of CPU time")
     except MemoryError:
@@ -181,12 +189,12 @@ def _module(name: str) -> ModuleType | None:
     return import_module(VERIFIERS[name]) if name in VERIFIERS else None
 
 
-def _limit_memory(memory_mb: int) -> None:
-    """Allow so much address space beyond what is mapped now (Linux; elsewhere the system does not hold to it)."""
+def _limit_memory(memory_mb: int | None) -> None:
+    """Allow so much address space beyond what is mapped now, None any (elsewhere than on Linux nobody holds to it)."""
     if sys.platform == "linux":
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        limit = mapped + memory_mb * 2**20
+        limit = hard if memory_mb is None else mapped + memory_mb * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -201,9 +209,12 @@ def _die_with(parent: int) -> None:
 
 
 def _warm_up() -> None:
-    """Load and use what the first answer would otherwise wait for."""
+    """Load and use what reads mathematics, once."""
+    if not warmth.cold:
+        return
     from bon_hydra.verifiers import math
 
+    warmth.cold = False
     math.same(r"\frac{1}{2}x+(1,2)", r"x/2+\sqrt{1}")
     gc.collect()
     gc.freeze()
@@ -227,7 +238,7 @@ def main(cpu_s: float, memory_mb: int, parent: int) -> None:
         while data:
             data = data[os.write(results, data) :]
 
-    _warm_up()
+    warmth.cold = True
     while True:
         own_pid = os.getpid()
         child = os.fork()
@@ -245,6 +256,7 @@ def main(cpu_s: float, memory_mb: int, parent: int) -> None:
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
         if code == _RETIRED:
+            _warm_up()
             continue
         if code == 0:
             return
