@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import bon_command
 import pytest
 from app import environment
 
-from bon_hydra.cli import main
 from bon_hydra.store import CandidateStore, Stored
 
 WHEN = datetime(2026, 11, 23, 14, 5, 33, 123457, tzinfo=UTC)
@@ -136,13 +136,7 @@ def many(path: Path, count: int, run_id: str = "run", first: int = 0) -> None:
 
 def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a `bon store` command."""
-    try:
-        main(["store", *(str(argument) for argument in arguments)])
-        code: Any = 0
-    except SystemExit as end:
-        code = end.code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
+    return bon_command.bon(capsys, "store", *arguments)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

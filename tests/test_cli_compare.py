@@ -13,23 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from bon_command import bon
 from sample_runs import METADATA, judged, write
 
-from bon_hydra.cli import main
 from bon_hydra.records import Judged
 
 KEYS = {"rate_a", "rate_b", "difference", "ci95", "p_value", "method", "wins", "losses", "ties"}
-
-
-def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-        code: Any = 0
-    except SystemExit as end:
-        code = end.code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
 
 
 def compared(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:

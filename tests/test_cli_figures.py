@@ -15,27 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bon_command import bon
 from rich.console import Console
 from sample_runs import METADATA, judged, write, write_mixed
 
 from bon_hydra import runs
-from bon_hydra.cli import main
 from bon_hydra.records import Judged
 from bon_hydra.report import elections
 from bon_hydra.report.inspection import inspect_one
 from bon_hydra.report.panels import outcome_shares
 from bon_hydra.report.summary import summarise
-
-
-def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-        code: Any = 0
-    except SystemExit as end:
-        code = end.code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
 
 
 def many(path: Path, outcomes: Sequence[Sequence[str]], **more: Any) -> Path:

@@ -18,13 +18,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bon_command import bon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from sample_runs import METADATA, judged, write, write_mixed
 
 from bon_hydra import __version__, runs
-from bon_hydra.cli import main
 from bon_hydra.records import SCORED, VERDICTS
 from bon_hydra.report.summary import summarise
 from bon_hydra.report.tables import console, final_table
@@ -40,17 +40,6 @@ def run(tmp_path: Path) -> Path:
     return write_mixed(
         tmp_path / "run" / "run.parquet", {**METADATA, "notes": NOTES, "config_yaml": "num_candidates: 4\n"}
     )
-
-
-def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-        code: Any = 0
-    except SystemExit as end:
-        code = end.code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
 
 
 def inspected(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, Any]]:

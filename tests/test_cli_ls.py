@@ -16,10 +16,10 @@ import omegaconf
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bon_command import bon
 from sample_runs import METADATA, write_mixed
 
 from bon_hydra import schema
-from bon_hydra.cli import main
 from bon_hydra.running import at_work, is_running
 
 ROOT = Path(__file__).parents[1]
@@ -35,17 +35,6 @@ splits: [math]
 notes: "What: N\\nWhy: money"
 model: {name: gpt-4o}
 """
-
-
-def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-        code: Any = 0
-    except SystemExit as end:
-        code = end.code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
 
 
 def listed(capsys: pytest.CaptureFixture[str], *arguments: object) -> list[dict[str, Any]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bon_command import bon
 from browser import Watched
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +18,6 @@ from playwright.sync_api import expect
 from report_page import candidate, card, listed, to_queries
 from sample_runs import write
 
-from bon_hydra.cli import main
 from bon_hydra.report.page.document import SCRIPTS, write_page
 from bon_hydra.report.page.pairs import pairs
 from bon_hydra.report.page.queries import Key, Outcome, read_outcomes
@@ -26,17 +25,6 @@ from bon_hydra.report.page.sample import choose
 from bon_hydra.report.page.texts import MOST_CHARACTERS
 
 PAGE = Path(__file__).parents[1] / "bon_hydra" / "report" / "page"
-
-
-def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-        code: Any = 0
-    except SystemExit as end:
-        code = end.code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
 
 
 def test_the_command_writes_one_file_and_says_what_is_in_it(

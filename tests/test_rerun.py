@@ -8,7 +8,6 @@ import os
 import pty
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from app import SECRET, additions, asking, environment, jsonl, metadata_of, parquets, rows_of, run, start, sum_of
+from bon_command import SCRIPT
+from bon_command import script as bon
 from fake_api import FakeApi
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,17 +25,9 @@ from bon_hydra.saved import config_from, load_config, resolved_yaml
 from bon_hydra.schema import Config
 from bon_hydra.versions import git_commit
 
-BON = str(Path(sys.executable).parent / "bon")
 UNLIKE = {"run_id", "reused"}
 """Columns in which a rerun differs from its run when everything was in the store."""
 TRUST = ("--trust-host", "127.0.0.1")
-
-
-def bon(cwd: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """The console script, as a user has it."""
-    return subprocess.run(
-        [BON, *arguments], cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def hashes(api: FakeApi, since: int = 0) -> Counter[str]:
@@ -325,7 +318,12 @@ def test_on_a_terminal_the_user_is_asked(done: tuple[FakeApi, Path], tmp_path: P
     asked = api.models_requests
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [BON, "rerun", str(file)], cwd=tmp_path, env=environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
+        [SCRIPT, "rerun", str(file)],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
     )
     os.close(theirs)
     told = b""

@@ -9,8 +9,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from app import SECRET, additions, asking, environment, metadata_of, parquets, run, sum_of
+from app import SECRET, additions, asking, metadata_of, parquets, run, sum_of
+from bon_command import script as bon
 from fake_api import FakeApi
 from sample_runs import METADATA, write_mixed
 
@@ -30,7 +29,6 @@ from bon_hydra.report.tally import read_run
 from bon_hydra.saved import config_from, resolved_yaml
 from bon_hydra.schema import Config, ConfigError, PromptConfig
 
-BON = str(Path(sys.executable).parent / "bon")
 COMMANDS = "\x1b]0;owned\x07\x1b[2J\x9b31m\b\r\x7f[bold]x[/bold]"
 """What titles a window, clears it, colours it, goes back and covers what was there; and what rich takes for style."""
 EVERY_COMMAND = [
@@ -50,12 +48,6 @@ EVERY_COMMAND = [
     ["export", "{run}", "--format", "jsonl", "-o", "jsonl"],
 ]
 PROCESSES = [["show", "{run}"], ["verify", "{run}"], ["rerun", "{run}"], ["resume", "{run}"]]
-
-
-def bon(cwd: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [BON, *arguments], cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 def raw(text: str) -> set[str]:

@@ -9,26 +9,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from bon_command import bon
 from sample_runs import write_mixed
 from sweep_runs import over_n_and_temperature, sweep_of
 
-from bon_hydra.cli import main
 from bon_hydra.report.sweep.finish import finish_sweep
 from bon_hydra.report.sweep.plot import heat_axes, plot_sweep
 from bon_hydra.report.sweep.rows import view_of
 
 RATES = {"0.2": 0.75, "0.6": 0.7, "1.0": 0.15}
-
-
-def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a command."""
-    try:
-        main([str(argument) for argument in arguments])
-        code: Any = 0
-    except SystemExit as end:
-        code = end.code
-    out, err = capsys.readouterr()
-    return code or 0, out, err
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:

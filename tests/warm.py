@@ -61,8 +61,8 @@ def _child(module: str, arguments: Sequence[str], cwd: str, env: Mapping[str, st
         opened = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115 - for as long as the process
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
