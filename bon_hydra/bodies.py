@@ -66,18 +66,29 @@ def read_choice(stored: Stored) -> Response:
     sums are exact.
     Tokens are None where the server said nothing that is a count.
     """
-    return response_of(parsed(stored.body), stored, stored.choice)
-
-
-def response_of(body: Any, stored: Stored, choice: int) -> Response:
-    """`read_choice` of a body that is parsed already, whichever choice it is."""
+    body = parsed(stored.body)
     choices = choices_of(body)
+    return _response(body, choices, _weights(choices[: max(stored.choices, stored.choice + 1)]), stored, stored.choice)
+
+
+def responses_of(body: Any, choices: list[dict[str, Any]], stored: Stored) -> tuple[Response, ...]:
+    """`read_choice` of each choice that was asked for, of a body that is parsed already."""
+    weights = _weights(choices[: stored.choices])
+    return tuple(_response(body, choices, weights, stored, choice) for choice in range(stored.choices))
+
+
+def _weights(billed: list[dict[str, Any]]) -> list[int]:
+    """By which the choices of one bill share it."""
+    return [len(_dumped(one["message"])) for one in billed] if len(billed) > 1 else [1]
+
+
+def _response(
+    body: dict[str, Any], choices: list[dict[str, Any]], weights: list[int], stored: Stored, choice: int
+) -> Response:
     chosen = choices[choice]
     message = chosen["message"]
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    billed = choices[: max(stored.choices, choice + 1)]
-    weights = [len(_dumped(one["message"])) for one in billed] if len(billed) > 1 else [1]
     first = choice == 0
     content, refusal = message.get("content"), _optional_text(message.get("refusal"))
     return Response(

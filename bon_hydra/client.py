@@ -23,7 +23,7 @@ import httpx2
 import openai
 import orjson
 
-from bon_hydra.bodies import Malformed, choices_of, parsed, response_of
+from bon_hydra.bodies import Malformed, choices_of, parsed, responses_of
 from bon_hydra.failures import RequestFailed, failure_of
 from bon_hydra.masking import Mask
 from bon_hydra.records import Response
@@ -165,7 +165,7 @@ class ChatClient:
             # All are read before any is kept: what is kept must stay readable.
             count = min(len(choices), sent.get("n", 1))
             stored = Stored(reply.body, 0, None, "", reply.created_at, reply.latency_s, 1, reply.request_id, count)
-            responses = tuple(response_of(body, stored, choice) for choice in range(count))
+            responses = responses_of(body, choices, stored)
         except Malformed as problem:
             raise self._malformed(str(problem), reply) from None
         except (ValueError, TypeError, RecursionError):

@@ -40,7 +40,7 @@ from bon_hydra.results import ResultsWriter, RunFields, Tally
 from bon_hydra.running import at_work
 from bon_hydra.sampling import Asked, Sampler
 from bon_hydra.saved import replace_file, resolved_yaml
-from bon_hydra.schema import Config, ConfigError, addresses
+from bon_hydra.schema import Config, ConfigError, in_one_line
 from bon_hydra.server import client_when_needed
 from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.store.candidates import Done
@@ -352,7 +352,7 @@ def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, st
         "started_at": origin.started_at.isoformat(),
         "dataset": config.dataset.path,
         "dataset_revision": prepared.source.revision,
-        "base_url": ", ".join(addresses(config.model.base_url)),
+        "base_url": in_one_line(config.model.base_url),
         "identity": prepared.identity,
         "sandbox_level": prepared.sandbox_level,
         "bon_hydra_version": __version__,
@@ -370,7 +370,7 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
     yield (
         f"{config.experiment_name}: {asked}, N={config.num_candidates}"
         + ("" if calls is None else f", so up to {calls:,} calls")
-        + f"; asking {config.model.name} at {', '.join(addresses(config.model.base_url))}, {config.concurrency} at once"
+        + f"; asking {config.model.name} at {in_one_line(config.model.base_url)}, {config.concurrency} at once"
     )
     if calls is None:
         yield "for each 1,000 of them:"

@@ -15,7 +15,7 @@ from bon_hydra.names import dataset_name
 from bon_hydra.preflight import Prepared
 from bon_hydra.prices import Prices, cost_of
 from bon_hydra.sampling import OVERHEAD_TOKENS
-from bon_hydra.schema import ConfigError, addresses
+from bon_hydra.schema import ConfigError, in_one_line
 from bon_hydra.store import CandidateStore, Stored
 
 HISTORY = 200
@@ -159,7 +159,7 @@ def as_text(plan: Plan, prepared: Prepared) -> str:
     return "\n".join(
         [
             f"experiment  {config.experiment_name}",
-            f"asks        {config.model.name} at {', '.join(addresses(config.model.base_url))}",
+            f"asks        {config.model.name} at {in_one_line(config.model.base_url)}",
             f"queries     {queries} ({by_split})",
             f"calls       {factors} x N={config.num_candidates} = {plan.candidates} candidates; "
             f"{plan.reused} are in the store, {plan.calls} to ask for",

@@ -22,6 +22,11 @@ def addresses(base_url: Any) -> list[str]:
     return [str(url) for url in base_url] if isinstance(base_url, list | tuple) else [str(base_url)]
 
 
+def in_one_line(base_url: Any) -> str:
+    """The endpoints of `model.base_url` for a reader, and as a run's metadata has them."""
+    return ", ".join(addresses(base_url))
+
+
 class ConfigError(Exception):
     """The configuration or the call is wrong; the message is for the user and complete (exit code 2)."""
 

@@ -20,7 +20,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 from bon_hydra.options import CONF
 from bon_hydra.preflight import is_own_server
 from bon_hydra.saved_run import SavedRun
-from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig, OutputConfig, addresses
+from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig, OutputConfig, addresses, in_one_line
 from bon_hydra.store.file import is_store
 
 SAVED = "saved"
@@ -74,7 +74,7 @@ def taken_over(run: SavedRun, keys: Collection[str]) -> tuple[Config, list[str]]
 def missing_file(config: Config, keys: Collection[str]) -> str | None:
     """What to say of the first local file that the saved run read and that is not here."""
     for key, path in _files_read(config):
-        if Path(path).is_absolute() and not glob.glob(path) and not given(key, keys):  # noqa: PTH207
+        if Path(path).is_absolute() and not glob.glob(path) and not given(key, keys):  # noqa: PTH207 - absolute
             return f"{key}: the saved run read {path}, which is not here. Say where it is now: {key}=PATH"
     return None
 
@@ -93,7 +93,7 @@ def foreign_address(config: Config, keys: Collection[str]) -> str | None:
 def local_files(run: SavedRun, keys: Collection[str]) -> Iterable[str]:
     """What is said of the files here that a run from elsewhere reads and sends."""
     if run.home is None:
-        asked = _all(addresses(run.config.model.base_url))
+        asked = in_one_line(run.config.model.base_url)
         for key, path in _files_read(run.config):
             if path.startswith(("/", "~", "./", "../")) and not given(key, keys):
                 yield f"{key}: the saved run reads {path}, and that file's text goes to {asked}"
@@ -136,7 +136,7 @@ def own_loopback(run: SavedRun) -> list[str]:
     """
     config, urls = run.config, addresses(run.config.model.base_url)
     made_here = run.home is not None and str(run.home) == config.output.dir
-    same = run.metadata.get("base_url") == _all(urls)
+    same = run.metadata.get("base_url") == in_one_line(urls)
     return [urlsplit(url).netloc for url in urls] if made_here and same and all(map(_is_loopback, urls)) else []
 
 
@@ -148,11 +148,6 @@ def _is_loopback(url: str) -> bool:
         return False
 
 
-def _all(urls: Iterable[str]) -> str:
-    """As the metadata has it."""
-    return ", ".join(urls)
-
-
 def permission(
     model: ModelConfig, keys: Collection[str], known: Mapping[str, set[str | None]], trusted: Collection[str]
 ) -> Permission:
@@ -160,7 +155,7 @@ def permission(
     urls = addresses(model.base_url)
     limits = [allowed for url in urls if (allowed := _keys_for(url, keys, known, trusted)) is not None]
     common = set.intersection(*map(set, limits)) if limits else set()
-    return Permission(_all(urls), tuple(sorted(common, key=str)) if limits else None)
+    return Permission(in_one_line(urls), tuple(sorted(common, key=str)) if limits else None)
 
 
 def _keys_for(
@@ -179,9 +174,9 @@ def _keys_for(
 
 def refusal(model: ModelConfig, allowed: Permission) -> str | None:
     """What would be sent to whom without the user's word; None where nothing would."""
-    if _all(addresses(model.base_url)) != allowed.base_url or allowed.keys is None or model.api_key_env in allowed.keys:
+    if in_one_line(model.base_url) != allowed.base_url or allowed.keys is None or model.api_key_env in allowed.keys:
         return None
-    host = _all(_hosts(model))
+    host = ", ".join(_hosts(model))
     if model.api_key_env is None:
         return f"the saved run asks {host}, which is no known provider"
     return f"the saved run sends the key in {model.api_key_env} to {host}, and no provider in conf/model has these two"
@@ -248,6 +243,6 @@ def refuse_borrowed_identity(model: ModelConfig, keys: Collection[str]) -> None:
         if {"model.identity", "model.base_url"} & set(keys):
             return
         raise ConfigError(
-            f"model.identity: the saved run asks {_all(urls)} and keeps its answers as those of {identity}. "
+            f"model.identity: the saved run asks {in_one_line(urls)} and keeps its answers as those of {identity}. "
             f"If you mean it: model.identity={identity}"
         )

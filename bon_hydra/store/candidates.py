@@ -222,7 +222,7 @@ class CandidateStore:
                     found += [replace(one, choice=choice) for choice in range(one.choices)]
                 if len(found) >= most:
                     break
-            return found
+            return found[:most]
 
         answers: list[Stored] = await self._transactions.do(work)
         return answers
