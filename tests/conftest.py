@@ -20,9 +20,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's `&` leaves
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[BrowserContext]:
-    """One browser for all tests of a process."""
+    """One browser for the tests of a module: while it is open, its event loop is the running one of this thread."""
     from browser import offline_browser
 
     with offline_browser() as opened:

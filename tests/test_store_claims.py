@@ -60,17 +60,22 @@ async def main():
     numbers = list(range(2000))
     random.Random(sys.argv[2]).shuffle(numbers)
     with CandidateStore(Path(sys.argv[1]), sys.argv[2]) as store:
-        print("ready", flush=True)
-        sys.stdin.readline()
         for first in range(0, 2000, 20):
             wanted = numbers[first : first + 20]
             claimed = await store.claim([n.to_bytes(16, "big") for n in wanted])
             print(*(n for n, one in zip(wanted, claimed) if one is True), flush=True)
+            if first == 0:
+                sys.stdin.readline()  # until both have begun
         print("done", flush=True)
         sys.stdin.readline()  # a claim ends with its process
 
 asyncio.run(main())
 """
+
+
+def claimed_at_first(process: subprocess.Popen[str]) -> list[int]:
+    assert process.stdout is not None
+    return [int(number) for number in process.stdout.readline().split()]
 
 
 def claimed_by(process: subprocess.Popen[str]) -> list[int]:
@@ -82,14 +87,12 @@ def test_two_processes_that_claim_the_same_keys_get_each_exactly_once(tmp_path: 
     """2,000 keys, claimed at the same time in two orders."""
     path = tmp_path / "s"
     processes = [python(CLAIMER, path, name) for name in ("a", "b")]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    begun = [claimed_at_first(process) for process in processes]
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    first, second = (claimed_by(process) for process in processes)
+    first, second = ([*one, *claimed_by(process)] for one, process in zip(begun, processes, strict=True))
     for process in processes:
         end(process)
     assert sorted(first + second) == list(range(2000))

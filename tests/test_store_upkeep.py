@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -504,6 +505,15 @@ def test_moment_before_is_a_mistake_of_the_user_in_one_line() -> None:
         moment_before("soon")
 
 
+def open_files(pid: int) -> list[str]:
+    """What a process has open; a file it closes meanwhile is not among them."""
+    found = []
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(file.readlink()))
+    return found
+
+
 def test_ctrl_c_ends_a_command_at_once_and_loses_nothing(tmp_path: Path) -> None:
     """The signal meets it while it waits for a store that another process holds."""
     path = tmp_path / "s"
@@ -514,8 +524,7 @@ def test_ctrl_c_ends_a_command_at_once_and_loses_nothing(tmp_path: Path) -> None
     process = subprocess.Popen(
         [*command, str(path)], env=environment(PYTHONPATH=PROJECT), stderr=subprocess.PIPE, text=True
     )
-    opened = f"/proc/{process.pid}/fd"
-    while not any(file.resolve() == path.resolve() for file in Path(opened).iterdir()):
+    while str(path.resolve()) not in open_files(process.pid):
         assert process.poll() is None
     process.send_signal(2)
     _, err = process.communicate(timeout=30)
