@@ -16,8 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from app import SECRET, additions, asking, environment, jsonl, metadata_of, parquets, rows_of, run, start, sum_of
-from bon_command import SCRIPT
-from bon_command import script as bon
+from bon_command import SCRIPT, script
 from fake_api import FakeApi
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,6 +27,10 @@ from bon_hydra.versions import git_commit
 UNLIKE = {"run_id", "reused"}
 """Columns in which a rerun differs from its run when everything was in the store."""
 TRUST = ("--trust-host", "127.0.0.1")
+
+
+def bon(cwd: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return run(cwd, *arguments, module="bon_hydra.cli", **env)
 
 
 def hashes(api: FakeApi, since: int = 0) -> Counter[str]:
@@ -90,7 +93,7 @@ def test_with_the_store_there_nothing_is_asked_and_the_file_is_equal(
         "glob": "outputs/*/*_first",
     }[which]
     asked = len(api.requests)
-    again = bon(cwd, "rerun", spec, *TRUST)
+    again = (script if which == "folder" else bon)(cwd, "rerun", spec, *TRUST)
     assert again.returncode == 0, again.stderr
     assert len(api.requests) == asked
     after = newest(cwd)
@@ -451,7 +454,7 @@ def test_nothing_of_a_strangers_folder_is_imported_or_run(done: tuple[FakeApi, P
     hook.write_text(f"#!/bin/sh\ntouch {canary}\n")
     hook.chmod(0o755)
     os.utime(cwd / "additions.jsonl", (1, 1))
-    again = bon(cwd, "rerun", "outputs/latest", *TRUST)
+    again = script(cwd, "rerun", "outputs/latest", *TRUST)
     assert again.returncode == 0, again.stderr
     assert not canary.exists(), canary.read_text()
     assert len(metadata_of(newest(cwd))["git_commit"].removesuffix("-dirty")) == 40

@@ -6,13 +6,12 @@ import contextlib
 import io
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from app import additions, environment, metadata_of, parquets, run, sum_of
+from app import additions, metadata_of, parquets, run, sum_of
 from fake_api import FakeApi, Request
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -32,8 +31,7 @@ DEMO = Path(__file__).parent.parent / "bon_hydra" / "queries" / "demo"
 
 def generate(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python scripts/generate_best_of_n.py …`, to its end."""
-    command = [sys.executable, str(SCRIPTS / "generate_best_of_n.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    return run(cwd, *arguments, module=str(SCRIPTS / "generate_best_of_n.py"))
 
 
 def flat(folder: Path, **values: Any) -> str:

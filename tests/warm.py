@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 IMPORTED = [
     "bon_hydra.experiment",
@@ -35,7 +36,10 @@ _server.set_forkserver_preload(IMPORTED)
 def run_warm(
     module: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True)`."""
+    """As `subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True)`.
+
+    The module may be a script's path instead.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         before = dict(os.environ)
@@ -67,10 +71,29 @@ def _child(module: str, arguments: Sequence[str], cwd: str, env: Mapping[str, st
     os.environ.update(env)
     os.chdir(cwd)
     sys.path[:] = [cwd, *(path for path in sys.path if not path.endswith("/tests"))]
-    sys.argv[:] = [module, *arguments]
-    sys.modules.pop(module, None)  # runpy warns of a program that was imported before
+    os.execve = _become  # type: ignore[assignment]
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        _program(module, arguments)
     finally:
         atexit._run_exitfuncs()
         sys.stdout.flush()
+
+
+def _program(module: str, arguments: Sequence[str]) -> None:
+    sys.argv[:] = [module, *arguments]
+    if module.endswith(".py"):
+        runpy.run_path(module, run_name="__main__")
+        return
+    sys.modules.pop(module, None)  # runpy warns of a program that was imported before
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _become(_: str, command: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """What `python -m module …` would do in this process's place, without a second start of Python."""
+    assert (command[0], command[1]) == (sys.executable, "-m")
+    os.environ.clear()
+    os.environ.update(env)
+    if env.get("PYTHONSAFEPATH"):
+        del sys.path[0]
+    _program(command[2], command[3:])
+    sys.exit()
