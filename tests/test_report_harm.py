@@ -67,6 +67,7 @@ def test_an_answer_that_means_harm_changes_nothing(tab: Watched, page_folder: Pa
         first = candidate(page, 0).locator(".body pre.source").last
         expect(first).to_be_attached()
         assert first.evaluate("node => node.textContent") == text
+        page.get_by_role("button", name="Rendered").click()
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("link", name="Figures").click()
     assert page.evaluate("[window.harmed, Object.prototype.x, document.title.includes('harm <b>')]") == [
