@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from warm import run_warm
+from warm import Started, run_warm
 
 SECRET = "sk-test-3f9a77c1"
 """The API key of every test; it must be in no file that a run leaves."""
@@ -35,8 +35,13 @@ def run(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> su
     )
 
 
-def start(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> subprocess.Popen[str]:
+def start(cwd: Path, *arguments: str, module: str = "bon_hydra") -> Started:
     """The same, running; in a session of its own, so that a signal meets it alone."""
+    return Started(module, arguments, cwd, environment())
+
+
+def start_afresh(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> subprocess.Popen[str]:
+    """The same, with a start-up of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=cwd,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from app import additions, asking, jsonl, start
+from app import additions, asking, jsonl, start_afresh
 from fake_api import FakeApi
 from processes import Family, Process, eventually
 
@@ -53,7 +53,7 @@ class Running:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.family = Family(folder)
-        self.process = start(folder, *arguments, **self.family.environment)
+        self.process = start_afresh(folder, *arguments, **self.family.environment)
 
     def __enter__(self) -> Running:
         return self

@@ -182,7 +182,7 @@ def test_a_server_that_refuses_every_request_stops_the_run_at_once(tmp_path: Pat
 def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(tmp_path: Path) -> None:
     """Exit 130, status interrupted, rows only of what arrived; the second run asks for the rest alone."""
     with FakeApi(reply=sum_of, latency=0.1) as api:
-        arguments = asking(api.url, additions(tmp_path, 60), "concurrency=4")
+        arguments = asking(api.url, additions(tmp_path, 20), "concurrency=4")
         process = start(tmp_path, *arguments)
         while api.choices < 12:
             assert process.poll() is None, process.communicate()
@@ -192,10 +192,10 @@ def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(tmp_path: Path) -> No
         bought = api.choices
         (parquet,) = parquets(tmp_path)
         assert metadata_of(parquet)["status"] == "interrupted"
-        assert len(rows_of(parquet)) == bought < 240
+        assert len(rows_of(parquet)) == bought < 80
         assert f"bon resume outputs/{parquet.parent.parent.name}/{parquet.parent.name}" in told
         assert run(tmp_path, *arguments).returncode == 0
-        assert api.choices == 240
+        assert api.choices == 80
 
 
 def test_a_budget_is_never_overshot_and_nearly_used(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_nothing_runs_on_after_the_parent_was_killed(tmp_path: Path) -> None:
     import subprocess
 
     with FakeApi(reply=sum_of, latency=0.05) as api:
-        arguments = asking(api.url, additions(tmp_path, 60), "concurrency=4", "runner.workers=2")
+        arguments = asking(api.url, additions(tmp_path, 20), "concurrency=4", "runner.workers=2")
         process = start(tmp_path, *arguments)
         while api.choices < 12:
             assert process.poll() is None, process.communicate()
@@ -406,8 +406,8 @@ def test_nothing_runs_on_after_the_parent_was_killed(tmp_path: Path) -> None:
         for pid in alive.stdout.split():
             subprocess.run(["tail", f"--pid={pid}", "-f", "/dev/null"], timeout=30, check=True)
         assert run(tmp_path, *arguments).returncode == 0
-        assert api.choices <= 240 + 4
-        assert bought < 240
+        assert api.choices <= 80 + 4
+        assert bought < 80
 
 
 def test_a_template_that_does_not_fit_a_later_row_stops_the_run_with_what_there_is(tmp_path: Path) -> None:

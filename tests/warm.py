@@ -12,8 +12,9 @@ import os
 import runpy
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,9 +29,67 @@ IMPORTED = [
     "pandas",
     "pyarrow.parquet",
     "scipy.stats",
+    "frozen",
 ]
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(IMPORTED)
+
+
+class Started:
+    """A running program: what `subprocess.Popen(…, stdout=PIPE, stderr=PIPE, text=True)` offers of it."""
+
+    def __init__(self, module: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
+        (out, to_out), (err, to_err) = _server.Pipe(duplex=False), _server.Pipe(duplex=False)
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(env)  # the server's own surroundings are those of the first program
+        try:
+            given = (module, list(arguments), str(cwd), dict(env), to_out, to_err)
+            self._process = _server.Process(target=_child, args=given)
+            self._process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        self.pid = self._process.pid or 0
+        to_out.close()
+        to_err.close()
+        self._out, self.stderr = (open(os.dup(end.fileno()), encoding="utf-8") for end in (out, err))  # noqa: SIM115, PTH123 - until communicate
+        out.close()
+        err.close()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self._command, timeout or 0)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """All that it says, once it has ended; one that does not end in time is killed."""
+        with ThreadPoolExecutor(2) as readers:
+            said = [readers.submit(file.read) for file in (self._out, self.stderr)]
+            try:
+                self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        self._out.close()
+        self.stderr.close()
+        return said[0].result(), said[1].result()
 
 
 def run_warm(
@@ -40,31 +99,18 @@ def run_warm(
 
     The module may be a script's path instead.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder) / "out", Path(folder) / "err"
-        before = dict(os.environ)
-        os.environ.clear()
-        os.environ.update(env)  # the server's own surroundings are those of the first run
-        try:
-            process = _server.Process(target=_child, args=(module, list(arguments), str(cwd), dict(env), out, err))
-            process.start()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired([module, *arguments], timeout, out.read_text(), err.read_text())
-        command = [sys.executable, "-m", module, *arguments]
-        return subprocess.CompletedProcess(command, process.exitcode, out.read_text(), err.read_text())
+    started = Started(module, arguments, cwd, env)
+    out, err = started.communicate(timeout)
+    return subprocess.CompletedProcess(started._command, started.wait(), out, err)
 
 
-def _child(module: str, arguments: Sequence[str], cwd: str, env: Mapping[str, str], out: Path, err: Path) -> None:
-    for number, path in ((1, out), (2, err)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT)
-        os.dup2(opened, number)
-        os.close(opened)
+def _child(
+    module: str, arguments: Sequence[str], cwd: str, env: Mapping[str, str], out: Connection, err: Connection
+) -> None:
+    os.setsid()
+    for number, end in ((1, out), (2, err)):
+        os.dup2(end.fileno(), number)
+        end.close()
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115 - for as long as the process
     os.environ.clear()
