@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 started: list[Path] = []
 """The folder of the sweep that this process started, if it did; it is held as long as the process lives."""
+ready: list[Any] = []
+"""The run that was prepared before its folder was made, until it begins."""
 holding = contextlib.ExitStack()
 given_config_file: str | None = None
 """The file that a run was asked for by, where that is none of Hydra's (`flat`)."""
@@ -66,6 +68,7 @@ class Launch(Callback):
             with flag_override(config, ["readonly", "struct"], False):
                 config.experiment_name = literal(prepared.config.experiment_name)
                 config.hydra.run.dir = str(claim_folder(Path(config.hydra.run.dir)))
+            ready.append(prepared)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Refuses the whole sweep when one of its points is wrong, and freezes them all."""
@@ -135,7 +138,7 @@ def run_job(composed: DictConfig, hydra: Any) -> Ended:
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode.name != "MULTIRUN":
         point = sweeps.Point(0, folder.name, {}, list(hydra.overrides.task), config_file(hydra))
-        return ended(lambda: _run(_prepare(check(composed), hydra), folder, point, None))
+        return ended(lambda: _run(ready.pop(), folder, point, None))
     log.info("job %s of a sweep: %s", hydra.job.num, hydra.job.override_dirname)
     sweep = sweeps.read_sweep(folder.parent)
     assert sweep is not None
