@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from itertools import islice
+from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -28,6 +30,18 @@ store = ConfigStore.instance()
 store.store(name="base_config", node=Config)
 # It is a singleton, but Hydra copies all of it for every group that --help lists, which is half of the time that takes.
 setattr(store, "__deepcopy__", lambda _: store)  # noqa: B010 - the class has no such attribute to assign to
+composed_mode = Hydra.get_mode
+
+
+def _mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+    """Hydra composes everything a first time only to learn `hydra.mode`; where nothing names it, it is None at once."""
+    sources = {entry.path for entry in self.config_loader.get_search_path().get_path() if entry.provider != "hydra"}
+    own = sources <= {str(CONF), "structured://"} and not any(b"mode:" in f.read_bytes() for f in CONF.rglob("*.yaml"))
+    named = any(each.lstrip("+~").startswith(("hydra.mode", "hydra.searchpath", "hydra=")) for each in overrides)
+    return None if own and not named else composed_mode(self, config_name, overrides)
+
+
+Hydra.get_mode = _mode  # type: ignore[method-assign]
 
 TAKING_A_VALUE = frozenset(
     [

@@ -91,6 +91,18 @@ def test_what_is_edited_in_mid_sweep_changes_no_later_job(tmp_path: Path) -> Non
     assert the_sweep(tmp_path).name.endswith("_mine_sweep")
 
 
+def test_a_file_of_ones_own_may_say_that_it_is_a_sweep(tmp_path: Path) -> None:
+    """By Hydra's own `hydra.mode`, without -m."""
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {temperature: '0.1,0.2'}\n"
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(text)
+    with FakeApi(reply=sum_of) as api:
+        arguments = asking(api.url, additions(tmp_path, 2), "experiment=mine", "num_candidates=1")
+        done = run(tmp_path, "--config-dir", "conf", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert [request.body["temperature"] for request in api.requests] == [0.1, 0.1, 0.2, 0.2]
+
+
 def refusing(temperature: float) -> Any:
     return lambda request: "unauthorized" if request.body["temperature"] == temperature else None
 
