@@ -264,8 +264,8 @@ def _what_the_index_says(p_value: float | None, p_first: float | None, whole: Co
         alike = int(whole.kinds[2:].sum())
         if alike >= 20 and not mixed:
             return (
-                "all candidates of each query agree, in all queries: are they the same answer N times "
-                "(temperature 0, one seed for all, n= or a cache that repeats it)?"
+                "all candidates of each query agree, in all queries: perhaps each is the same answer N times "
+                "(temperature 0, one seed for all, n= or a cache that repeats it)"
             )
         return "no query has both right and wrong candidates: nothing to test"
     first_alone = p_first is not None and p_first <= FAULT
