@@ -6,7 +6,6 @@ Programs that tests start meet Ctrl-C as in a terminal, also where the tests the
 from __future__ import annotations
 
 import gc
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's `&` leaves it, for all that is started from here
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: many tests wait for a server, a timeout or the end of a program."""
-    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
