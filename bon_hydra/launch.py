@@ -138,7 +138,8 @@ def run_job(composed: DictConfig, hydra: Any) -> Ended:
     folder = Path(hydra.runtime.output_dir)
     if hydra.mode.name != "MULTIRUN":
         point = sweeps.Point(0, folder.name, {}, list(hydra.overrides.task), config_file(hydra))
-        return ended(lambda: _run(ready.pop(), folder, point, None))
+        # A primary file of one's own that takes nothing of `conf/hydra` has no callback, so nothing is prepared yet.
+        return ended(lambda: _run(ready.pop() if ready else _prepare(check(composed), hydra), folder, point, None))
     log.info("job %s of a sweep: %s", hydra.job.num, hydra.job.override_dirname)
     sweep = sweeps.read_sweep(folder.parent)
     assert sweep is not None

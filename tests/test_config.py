@@ -277,6 +277,18 @@ def test_ones_own_yaml_outside_the_repository_works_by_config_dir_and_by_cn(tmp_
     assert names == ["my_experiment_fake-model_n3_t1.parquet", "my_run_fake-model_n3_t1.parquet"]
 
 
+def test_a_primary_file_that_takes_nothing_of_conf_hydra_runs_in_hydras_own_folder(tmp_path: Path) -> None:
+    """Without this program's callback: prepared when it begins."""
+    groups = "dataset: gsm8k, model: openai-compatible, prompt: default, output: default, runner: local"
+    listed = "".join(f"  - {group}\n" for group in ["base_config", *groups.split(", "), "_self_"])
+    (tmp_path / "bare.yaml").write_text(f"defaults:\n{listed}")
+    searched = f"hydra.searchpath=[file://{CONF}]"
+    with FakeApi(reply="\\boxed{2}") as api:
+        done = run(tmp_path, "-cd", ".", "-cn", "bare", searched, *asking(api.url, additions(tmp_path, 1)))
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "outputs").glob("*/*/*.parquet"))) == 1
+
+
 def test_the_resolved_configuration_that_is_shown_holds_no_secret(tmp_path: Path) -> None:
     """--cfg job --resolve names the variable only."""
     shown = run(tmp_path, "model=gpt-4o", "--cfg", "job", "--resolve", OPENAI_API_KEY="sk-hunter2")
