@@ -41,7 +41,7 @@ def _mode(self: Hydra, config_name: str | None, overrides: list[str]) -> Any:
     return None if own and not named else composed_mode(self, config_name, overrides)
 
 
-Hydra.get_mode = _mode  # type: ignore[method-assign]
+Hydra.get_mode = _mode  # type: ignore[method-assign]  # there is no setting for it
 
 TAKING_A_VALUE = frozenset(
     [

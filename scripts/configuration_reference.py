@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bon_hydra.checks import SAMPLING_KEYS
+
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "bon_hydra" / "schema.py"
 REFERENCE = ROOT / "docs" / "configuration.md"
-OF_SAMPLING = ("num_candidates", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "stop")
 
 HEAD = """# Every key of a configuration
 
@@ -70,8 +71,8 @@ def default_of(value: ast.expr | None) -> str:
 def reference() -> str:
     """The whole page."""
     found = list(keys("Config", classes()))
-    groups = {"The run": [key for key in found if "." not in key.name and key.name not in OF_SAMPLING]}
-    groups["sampling"] = [key for key in found if key.name in OF_SAMPLING]
+    groups = {"The run": [key for key in found if "." not in key.name and key.name not in SAMPLING_KEYS]}
+    groups["sampling"] = [key for key in found if key.name in SAMPLING_KEYS]
     for key in found:
         if "." in key.name:
             groups.setdefault(key.name.partition(".")[0], []).append(key)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from warm import Started, run_warm
+from warm import Started, command_line, run_warm
 
 SECRET = "sk-test-3f9a77c1"
 """The API key of every test; it must be in no file that a run leaves."""
@@ -24,12 +23,12 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def run(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> subprocess.CompletedProcess[str]:
-    """`python -m bon_hydra …` (or another module), to its end."""
+    """`python -m bon_hydra …` (or another module, or a script by its path), to its end."""
     # A launcher's own worker processes end with a process that was started as such, and with no other.
     own_workers = any(argument.startswith("hydra/launcher=") for argument in arguments)
     if not own_workers and not any(name.startswith(("HF_", "PYTHON")) for name in env):
         return run_warm(module, arguments, cwd, environment(**env), 900)
-    command = [sys.executable, "-m", module, *arguments]
+    command = command_line(module, arguments)
     return subprocess.run(
         command, cwd=cwd, env=environment(**env), capture_output=True, text=True, timeout=900, check=False
     )
@@ -43,7 +42,7 @@ def start(cwd: Path, *arguments: str, module: str = "bon_hydra") -> Started:
 def start_afresh(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> subprocess.Popen[str]:
     """The same, with a start-up of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        command_line(module, arguments),
         cwd=cwd,
         env=environment(**env),
         stdout=subprocess.PIPE,

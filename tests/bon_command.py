@@ -1,4 +1,4 @@
-"""`bon` as tests call it: in this process, or by its console script as a user does."""
+"""`bon` as tests call it: in this process, in a process of its own, or by its console script as a user does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app import environment
+from app import environment, run
 
 from bon_hydra.cli import main
 
@@ -24,6 +24,11 @@ def bon(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         code = end.code
     out, err = capsys.readouterr()
     return code or 0, out, err
+
+
+def apart(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own."""
+    return run(cwd, *arguments, module="bon_hydra.cli")
 
 
 def script(cwd: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

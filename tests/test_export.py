@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 import pytest
 from app import run
+from bon_command import apart as bon
 from export_rows import WEATHER, call, candidate, study, write
 from fake_api import FakeApi, Reply, Request
 
@@ -52,9 +53,7 @@ def texts(rows: Rows, column: str) -> list[str]:
 def test_datasets_reads_every_format_in_both_splits(tmp_path: Path, format_name: str) -> None:
     """From the command: a folder in the Hub's layout; conversational columns, plain ones where there are no tools."""
     study(tmp_path / "run" / "study.parquet")
-    done = run(
-        tmp_path, "export", "run", "--format", format_name, "-o", "out", "--validation", "0.2", module="bon_hydra.cli"
-    )
+    done = bon(tmp_path, "export", "run", "--format", format_name, "-o", "out", "--validation", "0.2")
     assert done.returncode == 0, done.stderr
     read = loaded(tmp_path / "out")
     assert set(read) == {"train", "validation"}
@@ -342,13 +341,13 @@ def test_nothing_is_overwritten_and_an_empty_result_leaves_nothing(tmp_path: Pat
         ),
         (["none.parquet", "-o", "new/folder"], "none.parquet: no such run"),
     ):
-        done = run(tmp_path, "export", *arguments, "--format", "preference", module="bon_hydra.cli")
+        done = bon(tmp_path, "export", *arguments, "--format", "preference")
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
         assert wanted in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "run.parquet", "taken", "wrong.parquet"]
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["mine.txt"]
-    done = run(tmp_path, "export", "run.parquet", "-o", "empty", "--format", "sft", module="bon_hydra.cli")
+    done = bon(tmp_path, "export", "run.parquet", "-o", "empty", "--format", "sft")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "empty" / "README.md").exists()
 
@@ -403,10 +402,7 @@ def test_a_real_run_with_tools_and_without_becomes_training_data(tmp_path: Path)
         done = run(tmp_path, "splits=[math,tool_calling]", "num_candidates=2", *arguments)
         assert done.returncode == 0, done.stderr
         sent = [request.body for request in api.requests]
-    done = run(
-        tmp_path, "export", "outputs/latest", "--format", "unpaired", "-o", "data", "--validation", "0.3",
-        module="bon_hydra.cli",
-    )  # fmt: skip
+    done = bon(tmp_path, "export", "outputs/latest", "--format", "unpaired", "-o", "data", "--validation", "0.3")
     assert done.returncode == 0, done.stderr
     rows = [row for side in loaded(tmp_path / "data").values() for row in side]
     assert {row["split"] for row in rows} == {"math", "tool_calling"}

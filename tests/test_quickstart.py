@@ -1,4 +1,4 @@
-"""The README's first command on the real model: SmolLM2 behind llama.cpp's server."""
+"""What the README's first command does, in small, on the real model: SmolLM2 behind llama.cpp's server."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from app import metadata_of, parquets, rows_of, run
 
 
-@pytest.mark.timeout(1200)  # a minute or two on two cores that have nothing else to do
-def test_the_command_without_arguments_finds_right_answers_and_more_of_them_in_four(tmp_path: Path) -> None:
+@pytest.mark.timeout(1200)  # one to three minutes on two cores
+def test_the_demo_finds_right_answers_and_more_of_them_in_four(tmp_path: Path) -> None:
     """Math pass@1 lies between 0.1 and 0.7 and pass@4 visibly above; a rerun starts no server and asks nothing.
 
-    All of the demo's math, and one query of each other split, which takes a third of the time of the command alone.
+    All of the quickstart's math, and one query of its other splits.
     """
     maths = run(tmp_path, "dataset.splits=[math]", OPENAI_API_KEY="")
     assert maths.returncode == 0, maths.stderr

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from app import SECRET, additions, asking, environment, jsonl, metadata_of, parquets, rows_of, run, start, sum_of
 from bon_command import SCRIPT, script
+from bon_command import apart as bon
 from fake_api import FakeApi
 from omegaconf import DictConfig, OmegaConf
 
@@ -27,10 +28,6 @@ from bon_hydra.versions import git_commit
 UNLIKE = {"run_id", "reused"}
 """Columns in which a rerun differs from its run when everything was in the store."""
 TRUST = ("--trust-host", "127.0.0.1")
-
-
-def bon(cwd: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return run(cwd, *arguments, module="bon_hydra.cli", **env)
 
 
 def hashes(api: FakeApi, since: int = 0) -> Counter[str]:

@@ -15,14 +15,11 @@ from typing import Any
 
 import pytest
 from app import additions, asking, environment, jsonl, metadata_of, parquets, rows_of, run, start, sum_of
+from bon_command import apart as bon
 from fake_api import FakeApi, Request
 
 UNLIKE = {"latency_s", "created_at", "request_id", "run_id", "attempts", "candidate_id", "cached_tokens"}
 """Columns in which two equal runs differ: times, ids, attempts; and what this server says was in its cache."""
-
-
-def bon(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(cwd, *arguments, module="bon_hydra.cli")
 
 
 def alike(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

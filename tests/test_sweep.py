@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from app import additions, asking, metadata_of, parquets, rows_of, run, start, sum_of
+from bon_command import apart as bon
 from fake_api import FakeApi, Request
 
 
@@ -119,7 +120,7 @@ def test_a_failed_job_stops_no_other_and_can_be_gone_on_with(tmp_path: Path) -> 
         assert {row["job"]: row["status"] for row in table(tmp_path)} == {0: "complete", 1: "failed", 2: "complete"}
         before = {path: path.stat().st_mtime_ns for path in runs(tmp_path)}
         api._faults, asked = (), api.choices
-        resumed = run(tmp_path, "resume", str(the_sweep(tmp_path)), module="bon_hydra.cli")
+        resumed = bon(tmp_path, "resume", str(the_sweep(tmp_path)))
         assert resumed.returncode == 0, resumed.stderr
         assert api.choices == asked + 4
     assert (record(tmp_path)["status"], statuses(tmp_path)) == ("complete", ["complete"] * 3)
@@ -144,7 +145,7 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(tmp_path: Path, number: i
             assert len({row["job"] for row in table(tmp_path)}) == 3
         first = runs(tmp_path)[0]
         before = first.stat().st_mtime_ns
-        resumed = run(tmp_path, "resume", str(the_sweep(tmp_path)), module="bon_hydra.cli")
+        resumed = bon(tmp_path, "resume", str(the_sweep(tmp_path)))
         assert resumed.returncode == 0, resumed.stderr
         assert api.choices <= 120 + (4 if number == signal.SIGKILL else 0)
     assert first.stat().st_mtime_ns == before
@@ -163,7 +164,7 @@ def test_a_sweep_that_runs_is_not_gone_on_with(tmp_path: Path) -> None:
         process = start(tmp_path, "-m", *arguments, "concurrency=1")
         while api.choices < 2:
             assert process.poll() is None, process.communicate()
-        refused = run(tmp_path, "resume", str(the_sweep(tmp_path)), module="bon_hydra.cli")
+        refused = bon(tmp_path, "resume", str(the_sweep(tmp_path)))
         assert (refused.returncode, "running" in refused.stderr) == (2, True), refused.stderr
         process.kill()
         process.communicate()
@@ -180,7 +181,7 @@ def test_one_budget_caps_the_whole_sweep(tmp_path: Path) -> None:
         spent = sum(row["cost_usd"] for path in runs(tmp_path) for row in rows_of(path))
         assert 0.015 < spent <= 0.02
         assert statuses(tmp_path) == ["complete", "budget_reached"] or statuses(tmp_path) == ["budget_reached"] * 2
-        resumed = run(tmp_path, "resume", str(the_sweep(tmp_path)), "budget_usd=1", module="bon_hydra.cli")
+        resumed = bon(tmp_path, "resume", str(the_sweep(tmp_path)), "budget_usd=1")
         assert resumed.returncode == 0, resumed.stderr
         assert api.choices == 600
 

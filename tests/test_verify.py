@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from app import additions, asking, metadata_of, parquets, rows_of, run, sum_of
+from bon_command import apart as bon
 from fake_api import FakeApi
 
 
@@ -39,7 +40,7 @@ def misjudged(finished: Path, folder: Path) -> Path:
 def test_a_run_judged_by_the_same_verifiers_does_not_change(finished: Path, tmp_path: Path) -> None:
     """And nothing is written."""
     before = finished.stat()
-    told = run(tmp_path, "verify", str(finished.parent), module="bon_hydra.cli")
+    told = bon(tmp_path, "verify", str(finished.parent))
     assert told.returncode == 0, told.stderr
     assert "0 of 10 verdicts change" in told.stdout
     assert finished.stat().st_mtime_ns == before.st_mtime_ns
@@ -48,7 +49,7 @@ def test_a_run_judged_by_the_same_verifiers_does_not_change(finished: Path, tmp_
 def test_what_changes_is_shown_with_its_reason_and_written_only_on_request(finished: Path, tmp_path: Path) -> None:
     """fail -> pass, five times, with examples; the rate before and after."""
     path = misjudged(finished, tmp_path)
-    told = run(tmp_path, "verify", str(path), module="bon_hydra.cli")
+    told = bon(tmp_path, "verify", str(path))
     assert "5 of 10 verdicts change" in told.stdout
     assert "fail -> pass" in told.stdout
     assert "too strict -> boxed" in told.stdout
@@ -60,7 +61,7 @@ def test_write_replaces_the_file_and_keeps_the_old_one(finished: Path, tmp_path:
     """Everything but the judgement stays as it was; a second time keeps the second old file too."""
     path = misjudged(finished, tmp_path)
     old = path.read_bytes()
-    assert run(tmp_path, "verify", str(path), "--write", module="bon_hydra.cli").returncode == 0
+    assert bon(tmp_path, "verify", str(path), "--write").returncode == 0
     new, original = pq.read_table(path), pq.read_table(finished)
     assert new.schema.remove_metadata() == original.schema.remove_metadata()
     for name in new.column_names:
@@ -71,9 +72,9 @@ def test_write_replaces_the_file_and_keeps_the_old_one(finished: Path, tmp_path:
     assert metadata["config_yaml"] == metadata_of(finished)["config_yaml"]
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert (summary["status"], summary["overall"]["verification_rate"]) == ("complete", 0.5)
-    assert run(tmp_path, "verify", str(path), "--write", module="bon_hydra.cli").returncode == 0
+    assert bon(tmp_path, "verify", str(path), "--write").returncode == 0
     assert (tmp_path / f"{path.name}.before-verify-1").exists()
-    found = run(tmp_path, "inspect", str(tmp_path), "--json", module="bon_hydra.cli")
+    found = bon(tmp_path, "inspect", str(tmp_path), "--json")
     assert len(json.loads(found.stdout)["runs"]) == 1
 
 
@@ -82,5 +83,5 @@ def test_a_file_without_answers_cannot_be_judged_again(tmp_path: Path) -> None:
     columns = {"query_id": ["a"], "split": ["math"], "candidate_idx": [0], "is_verified": [True]}
     path = tmp_path / "earlier.parquet"
     pq.write_table(pa.table(columns), path)
-    told = run(tmp_path, "verify", str(path), module="bon_hydra.cli")
+    told = bon(tmp_path, "verify", str(path))
     assert (told.returncode, "cannot be judged again" in told.stderr) == (2, True)

@@ -35,11 +35,16 @@ _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(IMPORTED)
 
 
+def command_line(module: str, arguments: Sequence[str]) -> list[str]:
+    """What one types for a module, or for a script by its path."""
+    return [sys.executable, *([] if module.endswith(".py") else ["-m"]), module, *arguments]
+
+
 class Started:
     """A running program: what `subprocess.Popen(…, stdout=PIPE, stderr=PIPE, text=True)` offers of it."""
 
     def __init__(self, module: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
+        self.args = command_line(module, arguments)
         (out, to_out), (err, to_err) = _server.Pipe(duplex=False), _server.Pipe(duplex=False)
         before = dict(os.environ)
         os.environ.clear()
@@ -75,33 +80,30 @@ class Started:
     def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
         if self.returncode is None:
-            raise subprocess.TimeoutExpired(self._command, timeout or 0)
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """All that it says, once it has ended; one that does not end in time is killed."""
-        with ThreadPoolExecutor(2) as readers:
-            said = [readers.submit(file.read) for file in (self._out, self.stderr)]
-            try:
-                self.wait(timeout)
-            except subprocess.TimeoutExpired:
+        with self._out, self.stderr, ThreadPoolExecutor(2) as readers:
+            reading = [readers.submit(file.read) for file in (self._out, self.stderr)]
+            self._process.join(timeout)
+            late = self.returncode is None
+            if late:
                 self.kill()
-                raise
-        self._out.close()
-        self.stderr.close()
-        return said[0].result(), said[1].result()
+            out, err = (each.result() for each in reading)
+        if late:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0, out, err)
+        return out, err
 
 
 def run_warm(
     module: str, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """As `subprocess.run([sys.executable, "-m", module, *arguments], capture_output=True, text=True)`.
-
-    The module may be a script's path instead.
-    """
+    """As `subprocess.run(command_line(module, arguments), capture_output=True, text=True)`."""
     started = Started(module, arguments, cwd, env)
     out, err = started.communicate(timeout)
-    return subprocess.CompletedProcess(started._command, started.wait(), out, err)
+    return subprocess.CompletedProcess(started.args, started.wait(), out, err)
 
 
 def _child(
@@ -117,7 +119,7 @@ def _child(
     os.environ.update(env)
     os.chdir(cwd)
     sys.path[:] = [cwd, *(path for path in sys.path if not path.endswith("/tests"))]
-    os.execve = _become  # type: ignore[assignment]
+    os.execve = _become  # type: ignore[assignment]  # it takes only what `bon` gives it
     try:
         _program(module, arguments)
     finally:
