@@ -32,9 +32,8 @@ def rooms() -> list[Room]:
     """The table, from its top to its bottom."""
     text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\| (`.*?) \| .* \| .* \| ?(.*?) ?\|$", text, re.MULTILINE)
-    return [
-        Room(*(tuple(re.findall(r"`([^`]+?)/?`", cell)) for cell in (names, packages))) for names, packages in lines
-    ]  # type: ignore[misc]
+    cells = [[tuple(re.findall(r"`([^`]+?)/?`", cell)) for cell in line] for line in lines]
+    return [Room(names, frozenset(packages)) for names, packages in cells]
 
 
 ROOMS = rooms()
