@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def place(module: str) -> int | None:
     return max(fitting)[1] if fitting else None
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """The names of modules that a file imports, wherever in it."""
     found: set[str] = set()
