@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bon_hydra.records import SCHEMA_VERSION
+from bon_hydra.running import is_running
 from bon_hydra.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -134,7 +135,9 @@ def _by_number(path: Path) -> tuple[int, str]:
 
 def _why_no_run(folder: Path) -> str:
     if any(folder.glob("*.parquet.part")) or (folder / "resolved.yaml").exists():
-        return f"this run has no parquet file: it is still running, or was killed (then: bon resume {folder})"
+        if is_running(folder):
+            return "this run is at work; its parquet file is there when it ends"
+        return f"this run ended before its parquet file was written; it goes on by: bon resume {folder}"
     return "no run in this folder, wanted a run folder such as outputs/2026-11-23/14-05-33_name, or a glob of them"
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from sample_runs import METADATA, judged, write, write_mixed
 
+from bon_hydra.running import at_work
 from bon_hydra.runs import count_rows, find_runs, read_columns, read_metadata, read_rows
 from bon_hydra.schema import ConfigError
 
@@ -68,9 +69,11 @@ def test_a_folder_named_like_a_glob_is_found(tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_no_parquet_yet_says_how_to_go_on(tmp_path: Path) -> None:
-    """A killed run can be resumed."""
+    """A killed run can be resumed; one that is at work is not to be."""
     (tmp_path / "run.parquet.part").touch()
-    with pytest.raises(ConfigError, match=r"still running, or was killed.*bon resume"):
+    with pytest.raises(ConfigError, match=r"ended before its parquet file was written.*bon resume"):
+        find_runs([str(tmp_path)])
+    with at_work(tmp_path), pytest.raises(ConfigError, match="at work"):
         find_runs([str(tmp_path)])
 
 
