@@ -39,7 +39,7 @@ from bon_hydra.saved import load_config
 from bon_hydra.schema import Config, DatasetConfig
 
 TUTORIAL = ROOT / "docs" / "getting-started.md"
-ELSEWHERE = {"apt-get", "curl", "hf", "llama-server", "ollama", "pytest", "vllm"}
+ELSEWHERE = {"apt-get", "curl", "hf", "llama-server", "ollama", "pytest", "vllm", "zensical"}
 """Programs that are not ours: that they are named is all that is looked at."""
 SWEEPS = r"outputs/latest/\d|compare outputs/latest$"
 """What only a sweep understands, in a command."""
