@@ -7,16 +7,15 @@ Knows the wire and nothing of queries or retries. What a failure means is `failu
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import json
 import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
@@ -29,12 +28,11 @@ from bon_hydra.masking import Mask
 from bon_hydra.records import Response
 from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
+from bon_hydra.wire import LARGEST_BODY, Moved, TooLarge, Wire, is_loopback, refuse_to_leave
 
 log = logging.getLogger(__name__)
 
 CONNECT_S = 10.0
-LARGEST_BODY = 64 * 2**20
-"""Bytes on the wire; an answer with the log probabilities of 32,000 tokens has less."""
 KEPT_HEADERS = ("x-ratelimit", "ratelimit", "anthropic-ratelimit", "retry-after", "date", "x-request-id")
 
 
@@ -82,12 +80,15 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     """
     url, key = str(model.base_url), api_key(model)
     http = openai.DefaultHttpxClient(
-        timeout=CONNECT_S, mounts=_direct(url), event_hooks={"response": [_refuse_to_leave]}
+        timeout=CONNECT_S,
+        verify=httpx2.create_ssl_context(),
+        trust_env=not is_loopback(url),
+        event_hooks={"response": [refuse_to_leave]},
     )
     with openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, http_client=http) as client:
         try:
             body = orjson.loads(client.get("/models", cast_to=httpx2.Response).content)
-        except (*_TRANSPORT, _Moved) as error:
+        except (*_TRANSPORT, Moved) as error:
             causes = _causes(error)
             told = _trouble_with_the_address(causes) or str(error.__cause__ or error)
             raise ConnectionError(Mask(key).text(told)) from error
@@ -110,17 +111,14 @@ class ChatClient:
         self._key_name, self._timeout_s, self._mask = model.api_key_env, model.timeout_s, Mask(key)
         self._answered = False
         self._other_models: set[str] = set()
-        timeout = httpx2.Timeout(model.timeout_s, connect=min(model.timeout_s, 30.0))
-        limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=key or "none",
             max_retries=0,
-            timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(
-                timeout=timeout, limits=limits, mounts=_direct(base_url), event_hooks={"response": [_stay_and_measure]}
-            ),
+            timeout=model.timeout_s,
+            http_client=Wire(base_url, concurrency, connect_s=min(model.timeout_s, 30.0)),
         )
+        self._url = f"{str(self._client.base_url).rstrip('/')}/chat/completions"
 
     async def complete(self, body: dict[str, Any]) -> Reply:
         """One request.
@@ -130,13 +128,13 @@ class ChatClient:
         """
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):  # httpx's own is for each piece of a body
-                http = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
+            async with asyncio.timeout(self._timeout_s):
+                http = await self._client.post(self._url, content=_encoded(body), cast_to=httpx2.Response)
         except TimeoutError as error:
             raise RequestFailed("retry", f"no answer within {self._timeout_s:.0f} s", perhaps_billed=True) from error
         except openai.APIStatusError as error:
             raise self._failure(error.status_code, error.response, body) from error
-        except (*_TRANSPORT, _Moved, _TooLarge) as error:
+        except (*_TRANSPORT, Moved, TooLarge) as error:
             raise self._unreached(error, time.monotonic() - started) from error
         except UnicodeEncodeError as error:
             # Half a surrogate pair in a row's text: no server can be sent that.
@@ -207,7 +205,7 @@ class ChatClient:
         causes = _causes(error)
         if told := _trouble_with_the_address(causes):
             return self._of_the_address(self._mask.text(told))
-        if any(isinstance(cause, _TooLarge) for cause in causes):
+        if any(isinstance(cause, TooLarge) for cause in causes):
             told = f"a body of more than {LARGEST_BODY >> 20} MB, not read to its end"
             return RequestFailed("retry", told, perhaps_billed=True)
         never_sent = any(isinstance(c, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) for c in causes)
@@ -237,66 +235,18 @@ class ChatClient:
         await self._client.close()
 
 
-class _Moved(Exception):
-    """A redirect that is not followed; the message says where to."""
-
-
-class _TooLarge(Exception):
-    """A body that does not end."""
-
-
-def _refuse_to_leave(response: httpx2.Response) -> None:
-    """Raises _Moved at a redirect to elsewhere, where key and prompts must not go, or one that turns POST into GET."""
-    if not response.has_redirect_location:
-        return
-    here, there = response.request.url, response.request.url.join(response.headers["location"])
-    same_place = (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
-    if not same_place or (response.request.method == "POST" and response.status_code not in (307, 308)):
-        base = str(there.copy_with(query=None, fragment=None)).removesuffix("/chat/completions").removesuffix("/models")
-        raise _Moved(
-            f"the server redirects to {base} (HTTP {response.status_code}), which is not followed: "
-            f"if you trust that address, set model.base_url={base}"
-        )
-
-
-async def _stay_and_measure(response: httpx2.Response) -> None:
-    _refuse_to_leave(response)
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _Measured(response.stream)
-
-
-class _Measured(httpx2.AsyncByteStream):
-    """A body that is read no further than LARGEST_BODY."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            size += len(chunk)
-            if size > LARGEST_BODY:
-                raise _TooLarge
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-def _direct(url: str) -> dict[str, Any]:
-    """No proxy that the environment names can reach this machine's own loopback."""
-    host = urlsplit(url).hostname or ""
+def _encoded(body: dict[str, Any]) -> bytes:
+    """As JSON. Raises UnicodeEncodeError at half a surrogate pair."""
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    return {f"all://[{host}]" if ":" in host else f"all://{host}": None} if loopback else {}
+        return orjson.dumps(body)
+    except TypeError:  # that, or a whole number beyond 64 bits
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _trouble_with_the_address(causes: list[BaseException]) -> str | None:
     """What no repetition mends, where it is among the causes."""
     for cause in causes:
-        if isinstance(cause, _Moved):
+        if isinstance(cause, Moved):
             return str(cause)
         if isinstance(cause, httpx2.TooManyRedirects):
             return "the server redirects in a circle"
