@@ -1,4 +1,4 @@
-"""One chat request over HTTP: the openai client, its failures told apart.
+"""One chat request over HTTP, as the openai client puts it together; its failures told apart.
 
 Knows the wire and nothing of queries or retries. What a failure means is `failures`' to say, what a body holds
 `bodies`'. Nothing leaves this module with the key in it.
@@ -21,6 +21,7 @@ import aiohttp
 import httpx2
 import openai
 import orjson
+import yarl
 
 from bon_hydra.bodies import Malformed, choices_of, parsed, responses_of
 from bon_hydra.failures import RequestFailed, failure_of
@@ -28,7 +29,7 @@ from bon_hydra.masking import Mask
 from bon_hydra.records import Response
 from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
-from bon_hydra.wire import LARGEST_BODY, Moved, TooLarge, Wire, is_loopback, refuse_to_leave
+from bon_hydra.wire import LARGEST_BODY, Answer, Moved, TooLarge, Wire, followed, is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
         timeout=CONNECT_S,
         verify=httpx2.create_ssl_context(),
         trust_env=not is_loopback(url),
-        event_hooks={"response": [refuse_to_leave]},
+        event_hooks={"response": [_stay]},
     )
     with openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, http_client=http) as client:
         try:
@@ -99,8 +100,26 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
-_TRANSPORT = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
+_TRANSPORT = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, OSError)
 """Whatever the layers below raise when there is no whole response; not all of them wrap what is below."""
+
+
+def _stay(response: httpx2.Response) -> None:
+    """Raises Moved at a redirect that is not to be followed."""
+    if response.has_redirect_location:
+        here = yarl.URL(str(response.request.url))
+        followed(response.request.method, response.status_code, here, response.headers["location"])
+
+
+def _put_together(base_url: str, key: str | None) -> httpx2.Request:
+    """A chat request as the openai client sends it: all of a run have its address and its headers."""
+    nowhere = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200)))
+    with openai.OpenAI(base_url=base_url, api_key=key or "none", http_client=nowhere) as client:
+        return client.post("/chat/completions", body={}, cast_to=httpx2.Response).request
+
+
+OF_ONE_REQUEST = frozenset({"host", "content-length", "connection", "accept-encoding"})
+"""Headers that whoever carries a request sets by itself."""
 
 
 class ChatClient:
@@ -111,14 +130,9 @@ class ChatClient:
         self._key_name, self._timeout_s, self._mask = model.api_key_env, model.timeout_s, Mask(key)
         self._answered = False
         self._other_models: set[str] = set()
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=key or "none",
-            max_retries=0,
-            timeout=model.timeout_s,
-            http_client=Wire(base_url, concurrency, connect_s=min(model.timeout_s, 30.0)),
-        )
-        self._url = f"{str(self._client.base_url).rstrip('/')}/chat/completions"
+        request = _put_together(base_url, key)
+        headers = {name: value for name, value in request.headers.items() if name not in OF_ONE_REQUEST}
+        self._wire = Wire(str(request.url), headers, concurrency, connect_s=min(model.timeout_s, 30.0))
 
     async def complete(self, body: dict[str, Any]) -> Reply:
         """One request.
@@ -129,37 +143,36 @@ class ChatClient:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
-                http = await self._client.post(self._url, content=_encoded(body), cast_to=httpx2.Response)
-        except TimeoutError as error:
-            raise RequestFailed("retry", f"no answer within {self._timeout_s:.0f} s", perhaps_billed=True) from error
-        except openai.APIStatusError as error:
-            raise self._failure(error.status_code, error.response, body) from error
-        except (*_TRANSPORT, Moved, TooLarge) as error:
-            raise self._unreached(error, time.monotonic() - started) from error
+                answer = await self._wire.post(_encoded(body))
         except UnicodeEncodeError as error:
             # Half a surrogate pair in a row's text: no server can be sent that.
             raise RequestFailed("refused", f"the prompt cannot be sent as UTF-8: {error.reason}") from error
+        except (aiohttp.ClientError, OSError, Moved, TooLarge) as error:
+            raise self._unreached(error, time.monotonic() - started) from error
+        if answer.status >= 300:
+            raise self._failure(answer.status, answer, body)
+        headers = self._headers(answer)
         reply = Reply(
-            body=self._mask.bytes(http.content),
+            body=self._mask.bytes(answer.body),
             responses=(),
-            request_id=self._mask.text(http.headers["x-request-id"]) if "x-request-id" in http.headers else None,
+            request_id=headers.get("x-request-id"),
             latency_s=time.monotonic() - started,
             created_at=datetime.now(UTC),
-            headers=self._headers(http),
+            headers=headers,
         )
-        return self._whole(reply, http, body)
+        return self._whole(reply, answer, body)
 
-    def _whole(self, reply: Reply, http: httpx2.Response, sent: dict[str, Any]) -> Reply:
+    def _whole(self, reply: Reply, answer: Answer, sent: dict[str, Any]) -> Reply:
         """The reply, whose body holds a choice that can be read. Raises RequestFailed."""
         try:
             body = parsed(reply.body)
             error = body.get("error") if isinstance(body, dict) else None
             if error and not body.get("choices"):
-                raise self._failure(_code(error), http, sent)
+                raise self._failure(_code(error), answer, sent)
             choices = choices_of(body)
             for choice in choices:
                 if choice.get("finish_reason") == "error" or isinstance(choice.get("error"), dict):
-                    raise self._failure(_code(choice.get("error")), http, sent, orjson.dumps(choice))
+                    raise self._failure(_code(choice.get("error")), answer, sent, orjson.dumps(choice))
             # All are read before any is kept: what is kept must stay readable.
             count = min(len(choices), sent.get("n", 1))
             stored = Stored(reply.body, 0, None, "", reply.created_at, reply.latency_s, 1, reply.request_id, count)
@@ -184,20 +197,20 @@ class ChatClient:
         return RequestFailed("retry", told, perhaps_billed=True, headers=reply.headers)
 
     def _failure(
-        self, status: int | None, http: httpx2.Response, sent: dict[str, Any], body: bytes | None = None
+        self, status: int | None, answer: Answer, sent: dict[str, Any], body: bytes | None = None
     ) -> RequestFailed:
         """What an error response says; with HTTP 200 somebody may have worked before it."""
-        if 300 <= http.status_code < 400:
-            return self._of_the_address(f"HTTP {http.status_code} in place of an answer")
+        if 300 <= answer.status < 400:
+            return self._of_the_address(f"HTTP {answer.status} in place of an answer")
         failure = failure_of(
             status,
-            self._mask.bytes(http.content if body is None else body),
-            self._headers(http),
+            self._mask.bytes(answer.body if body is None else body),
+            self._headers(answer),
             sent=sent,
             answered=self._answered,
             key_name=self._key_name,
         )
-        failure.perhaps_billed |= http.status_code < 400
+        failure.perhaps_billed |= answer.status < 400
         return failure
 
     def _unreached(self, error: Exception, after_s: float) -> RequestFailed:
@@ -209,7 +222,6 @@ class ChatClient:
             told = f"a body of more than {LARGEST_BODY >> 20} MB, not read to its end"
             return RequestFailed("retry", told, perhaps_billed=True)
         never_sent = any(isinstance(c, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) for c in causes)
-        # The transport calls a refused or dropped connection a timeout too; only its cause tells them apart.
         if any(isinstance(cause, TimeoutError) for cause in causes):
             told = f"no answer within {after_s:.0f} s"
         else:
@@ -220,8 +232,9 @@ class ChatClient:
         """So it is for every request, unless this server has answered before: then it is a passing trouble."""
         return RequestFailed("retry" if self._answered else "stop", told, perhaps_billed=False)
 
-    def _headers(self, http: httpx2.Response) -> dict[str, str]:
-        return {n: self._mask.text(v) for n, v in http.headers.items() if n.startswith(KEPT_HEADERS)}
+    def _headers(self, answer: Answer) -> dict[str, str]:
+        lower = ((name.lower(), value) for name, value in answer.headers.items())
+        return {name: self._mask.text(value) for name, value in lower if name.startswith(KEPT_HEADERS)}
 
     def _notice(self, said: Any, asked: Any) -> None:
         """Logs once a name of a model that is not a longer or shorter form of the one asked for."""
@@ -232,7 +245,7 @@ class ChatClient:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self._wire.close()
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

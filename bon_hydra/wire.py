@@ -1,16 +1,15 @@
-"""The connections below the openai client: an httpx2 client that hands each request straight to aiohttp.
+"""The connections to one server: bytes there, a whole response back.
 
-httpx2's own way there (merging what is the same in every request, parsing one address again and again, layers of
-hooks) costs more CPU than aiohttp and the answer's reading together, see docs/performance.md. Knows addresses and
-bytes; does not know what is asked.
+Every request of a run differs in its body alone, so address and headers are given once (`client` has the openai
+client put them together) and aiohttp carries each body: the openai client's own way for one request takes more CPU
+than all else of a run together, see docs/performance.md. Does not know what is asked.
 """
 
 from __future__ import annotations
 
-import functools
 import ipaddress
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -19,7 +18,7 @@ import httpx2
 import yarl
 
 LARGEST_BODY = 64 * 2**20
-"""Bytes on the wire; an answer with the log probabilities of 32,000 tokens has less."""
+"""Bytes; an answer with the log probabilities of 32,000 tokens has less."""
 MOST_REDIRECTS = 20
 UNUSED_S = 4.0
 """How long a connection is kept for the next request: less than the 5 s after which uvicorn closes one."""
@@ -33,76 +32,77 @@ class TooLarge(Exception):
     """A body that does not end."""
 
 
-class Wire(httpx2.AsyncClient):
-    """An httpx2 client for whole addresses and bodies of bytes. Build it inside a running event loop.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in any case."""
+    body: bytes
+
+
+class Wire:
+    """Posts to one address. Build it inside a running event loop.
 
     Args:
-        url: which server; it decides whether a proxy that the environment names is used.
+        url: the whole address; it decides whether a proxy that the environment names is used.
+        headers: of every request.
         connections: at the most, at once.
         connect_s: how long the server has to take a connection.
-
-    What goes wrong on the way is raised as aiohttp raises it; Moved and TooLarge are ours.
     """
 
-    def __init__(self, url: str, connections: int, connect_s: float) -> None:
-        super().__init__(transport=httpx2.AsyncBaseTransport(), trust_env=False)
-        self._accepted = ("Accept-Encoding", self.headers["Accept-Encoding"])
+    def __init__(self, url: str, headers: Mapping[str, str], connections: int, connect_s: float) -> None:
+        self._url = yarl.URL(url)
         self._proxy, self._proxy_headers = _proxy(url)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=connections, ssl=httpx2.create_ssl_context(), keepalive_timeout=UNUSED_S
+                limit=connections,
+                # The openai client's own choice of authorities, SSL_CERT_FILE heard.
+                ssl=httpx2.create_ssl_context() if self._url.scheme == "https" else True,
+                keepalive_timeout=UNUSED_S,
             ),
+            headers=headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
-            auto_decompress=False,
         )
 
-    def build_request(self, method: str, url: httpx2.URL | str, **given: Any) -> httpx2.Request:
-        """The request as the openai client has put it together."""
-        headers: Iterable[tuple[str, str]] = given["headers"]
-        return httpx2.Request(method, _parsed(str(url)), headers=[*headers, self._accepted], content=given["content"])
+    async def post(self, body: bytes) -> Answer:
+        """The whole response; a redirect on the same server is followed.
 
-    async def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
-        """The whole response; a redirect on the same server is followed."""
-        for _turn in range(MOST_REDIRECTS):
-            response = await self._send(request)
-            if not response.has_redirect_location:
-                return response
-            refuse_to_leave(response)
-            there = request.url.join(response.headers["location"])
-            request = httpx2.Request(request.method, there, headers=request.headers, content=request.content)
-        raise httpx2.TooManyRedirects("the server redirects in a circle", request=request)
+        Raises:
+            Moved, TooLarge, aiohttp.ClientError, OSError: there is no response, or not all of it.
+        """
+        url = self._url
+        for _ in range(MOST_REDIRECTS):
+            async with self._session.post(
+                url, data=body, allow_redirects=False, proxy=self._proxy, proxy_headers=self._proxy_headers
+            ) as response:
+                if 300 <= response.status < 400 and "Location" in response.headers:
+                    url = followed("POST", response.status, url, response.headers["Location"])
+                    continue
+                return Answer(response.status, response.headers, await _whole(response.content))
+        raise Moved("the server redirects in a circle")
 
-    async def _send(self, request: httpx2.Request) -> httpx2.Response:
-        async with self._session.request(
-            request.method,
-            _address(request.url),
-            headers=request.headers.multi_items(),
-            data=request.content,
-            allow_redirects=False,
-            proxy=self._proxy,
-            proxy_headers=self._proxy_headers,
-        ) as answer:
-            body = await _whole(answer.content)
-        return httpx2.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
-
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Closes the connections."""
         await self._session.close()
-        await super().aclose()
 
 
-def refuse_to_leave(response: httpx2.Response) -> None:
-    """Raises Moved at a redirect to elsewhere, where key and prompts must not go, or one that turns POST into GET."""
-    if not response.has_redirect_location:
-        return
-    here, there = response.request.url, response.request.url.join(response.headers["location"])
-    same_place = (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
-    if not same_place or (response.request.method == "POST" and response.status_code not in (307, 308)):
-        base = str(there.copy_with(query=None, fragment=None)).removesuffix("/chat/completions").removesuffix("/models")
+def followed(method: str, status: int, here: yarl.URL, location: str) -> yarl.URL:
+    """Where a redirect leads.
+
+    Raises:
+        Moved: elsewhere, where key and prompts must not go; or a POST would become a GET.
+    """
+    there = here.join(yarl.URL(location))
+    if there.origin() != here.origin() or (method == "POST" and status not in (307, 308)):
+        base = str(there.with_query(None).with_fragment(None))
+        base = base.removesuffix("/chat/completions").removesuffix("/models")
         raise Moved(
-            f"the server redirects to {base} (HTTP {response.status_code}), which is not followed: "
+            f"the server redirects to {base} (HTTP {status}), which is not followed: "
             f"if you trust that address, set model.base_url={base}"
         )
+    return there
 
 
 def is_loopback(url: str) -> bool:
@@ -114,14 +114,6 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-_parsed = functools.lru_cache(16)(httpx2.URL)
-
-
-@functools.lru_cache(16)
-def _address(url: httpx2.URL) -> yarl.URL:
-    return yarl.URL(str(url))
-
-
 async def _whole(stream: aiohttp.StreamReader) -> bytes:
     """A body to its end, in the pieces in which it came."""
     chunks, size = [], 0
@@ -130,7 +122,7 @@ async def _whole(stream: aiohttp.StreamReader) -> bytes:
         if size > LARGEST_BODY:
             raise TooLarge
         chunks.append(chunk)
-    return b"".join(chunks)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _proxy(url: str) -> tuple[str | None, dict[str, str] | None]:
