@@ -13,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,50 +151,37 @@ class ChatClient:
             raise self._unreached(error, time.monotonic() - started) from error
         if answer.status >= 300:
             raise self._failure(answer.status, answer, body)
-        headers = self._headers(answer)
-        reply = Reply(
-            body=self._mask.bytes(answer.body),
-            responses=(),
-            request_id=headers.get("x-request-id"),
-            latency_s=time.monotonic() - started,
-            created_at=datetime.now(UTC),
-            headers=headers,
-        )
-        return self._whole(reply, answer, body)
+        return self._whole(answer, body, time.monotonic() - started)
 
-    def _whole(self, reply: Reply, answer: Answer, sent: dict[str, Any]) -> Reply:
+    def _whole(self, answer: Answer, sent: dict[str, Any], latency_s: float) -> Reply:
         """The reply, whose body holds a choice that can be read. Raises RequestFailed."""
+        body, headers, created_at = self._mask.bytes(answer.body), self._headers(answer), datetime.now(UTC)
+        request_id = headers.get("x-request-id")
         try:
-            body = parsed(reply.body)
-            error = body.get("error") if isinstance(body, dict) else None
-            if error and not body.get("choices"):
+            read = parsed(body)
+            error = read.get("error") if isinstance(read, dict) else None
+            if error and not read.get("choices"):
                 raise self._failure(_code(error), answer, sent)
-            choices = choices_of(body)
+            choices = choices_of(read)
             for choice in choices:
                 if choice.get("finish_reason") == "error" or isinstance(choice.get("error"), dict):
                     raise self._failure(_code(choice.get("error")), answer, sent, orjson.dumps(choice))
             # All are read before any is kept: what is kept must stay readable.
             count = min(len(choices), sent.get("n", 1))
-            stored = Stored(reply.body, 0, None, "", reply.created_at, reply.latency_s, 1, reply.request_id, count)
-            responses = responses_of(body, choices, stored)
+            stored = Stored(body, 0, None, "", created_at, latency_s, 1, request_id, count)
+            responses = responses_of(read, choices, stored)
         except Malformed as problem:
-            raise self._malformed(str(problem), reply) from None
+            raise _malformed(str(problem), body, request_id, headers) from None
         except (ValueError, TypeError, RecursionError):
-            if reply.body.lstrip().startswith((b"data:", b"event:", b":")):
+            if body.lstrip().startswith((b"data:", b"event:", b":")):
                 raise self._of_the_address(
                     "the server answers with a stream of events, though none was asked for; if it takes "
                     "stream: false, set +model.extra_body.stream=false"
                 ) from None
-            raise self._malformed("malformed body", reply) from None
+            raise _malformed("malformed body", body, request_id, headers) from None
         self._answered = True
-        self._notice(body.get("model"), sent.get("model"))
-        return replace(reply, responses=responses)
-
-    def _malformed(self, what: str, reply: Reply) -> RequestFailed:
-        start = reply.body[:400].decode(errors="replace")[:80]
-        told = what if what.endswith("choices") else f"{what}: {start!r}"
-        told += f" (request {reply.request_id})" if reply.request_id else ""
-        return RequestFailed("retry", told, perhaps_billed=True, headers=reply.headers)
+        self._notice(read.get("model"), sent.get("model"))
+        return Reply(body, responses, request_id, latency_s, created_at, headers)
 
     def _failure(
         self, status: int | None, answer: Answer, sent: dict[str, Any], body: bytes | None = None
@@ -246,6 +233,13 @@ class ChatClient:
     async def close(self) -> None:
         """Closes the connections."""
         await self._wire.close()
+
+
+def _malformed(what: str, body: bytes, request_id: str | None, headers: Mapping[str, str]) -> RequestFailed:
+    start = body[:400].decode(errors="replace")[:80]
+    told = what if what.endswith("choices") else f"{what}: {start!r}"
+    told += f" (request {request_id})" if request_id else ""
+    return RequestFailed("retry", told, perhaps_billed=True, headers=headers)
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

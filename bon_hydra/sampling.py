@@ -142,7 +142,8 @@ class Sampler:
             for index, stored in found.items():
                 if isinstance(stored, Stored):
                     candidates[index] = self._known(index, draw.keys[index], stored)
-            await self._store.release([draw.keys[index] for index in mine if _not_had(candidates.get(index))])
+            if not_had := [draw.keys[index] for index in mine if _not_had(candidates.get(index))]:
+                await self._store.release(not_had)
             left = [index for index in left if index not in candidates]
             if left and not mine:
                 await self._halt.sleep(pause)
