@@ -16,16 +16,15 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from rates import CANDIDATES_A_QUERY, HERE, Took, loop, ours, questions, served, took
+from resident import most_resident
 
 LATENCY_S = 0.2
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -144,54 +143,6 @@ def asked(method: str, url: str, what: str) -> dict[str, float]:
     request = urllib.request.Request(url.removesuffix("/v1") + "/" + what, method=method)
     with urllib.request.urlopen(request) as answer:
         return dict(json.load(answer))
-
-
-@contextmanager
-def most_resident(besides: int) -> Iterator[list[int]]:
-    """The most bytes that the processes below this one held at once, looked at five times a second until the end.
-
-    A page that several of them share counts once (PSS); `besides` is a child that is left out.
-    """
-    most, ended = [0], threading.Event()
-
-    def look() -> None:
-        while not ended.wait(0.2):
-            most[0] = max(most[0], sum(map(held, below(os.getpid()) - {besides})))
-
-    watching = threading.Thread(target=look)
-    watching.start()
-    try:
-        yield most
-    finally:
-        ended.set()
-        watching.join()
-
-
-def below(ancestor: int) -> set[int]:
-    """All processes that it or its descendants started and that still run."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found, waiting = set[int](), [ancestor]
-    while waiting:
-        new = children.get(waiting.pop(), [])
-        found.update(new)
-        waiting += new
-    return found
-
-
-def held(process: int) -> int:
-    """Bytes; 0 where it has ended."""
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
 def interpreter(peer: Peer, environments: Path) -> Path:

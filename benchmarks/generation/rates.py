@@ -78,9 +78,9 @@ def loop(kind: str, url: str, concurrency: int) -> Callable[[int], list[str]]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, int]]:
+def served(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
     """The URL and the process id of a server that has `folder` for its port file."""
-    api = [sys.executable, str(HERE / "api.py"), "--port-file", str(folder / "port")]
+    api = [sys.executable, str(HERE / "api.py"), "--port-file", str(folder / "port"), *options]
     with subprocess.Popen(api) as server:
         try:
             while not (folder / "port").exists():
