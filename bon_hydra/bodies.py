@@ -6,6 +6,7 @@ Servers differ in what they leave out, add and spell otherwise; what is not said
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -66,9 +67,21 @@ def read_choice(stored: Stored) -> Response:
     sums are exact.
     Tokens are None where the server said nothing that is a count.
     """
-    body = parsed(stored.body)
-    choices = choices_of(body)
-    return _response(body, choices, _weights(choices[: max(stored.choices, stored.choice + 1)]), stored, stored.choice)
+    (response,) = read_choices([stored])
+    return response
+
+
+def read_choices(several: Iterable[Stored]) -> Iterator[Response]:
+    """`read_choice` of each; of choices of one body that follow each other it is parsed once."""
+    last: bytes | None = None
+    for stored in several:
+        if stored.body is not last:
+            last, billed = stored.body, 0
+            body = parsed(stored.body)
+            choices = choices_of(body)
+        if billed != (billed := max(stored.choices, stored.choice + 1)):
+            weights = _weights(choices[:billed])
+        yield _response(body, choices, weights, stored, stored.choice)
 
 
 def responses_of(body: Any, choices: list[dict[str, Any]], stored: Stored) -> tuple[Response, ...]:

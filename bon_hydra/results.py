@@ -69,6 +69,11 @@ SCHEMA = pa.schema(
 )
 """The file's columns, in their order; names and meanings are a promise to notebooks and scripts."""
 
+LONG = tuple(
+    SCHEMA.get_field_index(name)
+    for name in ("question", "prompt", "tools", "reference", "source_meta", "response", "reasoning", "tool_calls")
+)
+"""Where a row holds most of its text."""
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 1 << 20
 """Rows are turned into Arrow arrays when there are so many, or when they hold so much text."""
@@ -332,7 +337,7 @@ class ResultsWriter:
 
     def _append(self, rows: Rows) -> None:
         self._rows += rows
-        self._characters += sum(len(value) for values in rows for value in values if isinstance(value, str))
+        self._characters += sum(len(values[at] or "") for values in rows for at in LONG)
         if len(self._rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
             self._convert()
             if sum(batch.nbytes for batch in self._batches) >= GROUP_BYTES:

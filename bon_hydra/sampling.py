@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bon_hydra.bodies import read_choice
+from bon_hydra.bodies import read_choice, read_choices
 from bon_hydra.budget import Budget, BudgetReached, Reserved
 from bon_hydra.choices import Choices
 from bon_hydra.client import Reply
@@ -107,13 +107,13 @@ class Sampler:
         keys = candidate_keys(self._config, self._identity, messages, query.tools)
         candidates: dict[int, Candidate] = {}
         size = prompt_bytes(messages, query.tools)
-        for index, stored in enumerate(await self._store.get(keys)):
-            if stored is not None:
-                candidates[index] = known = self._known(index, keys[index], stored)
-                self.asked.met += stored.run_id == self._run_id
-                self._early.answered()
-                if known.response is not None:
-                    self._learn(size, known.response)
+        found = {index: stored for index, stored in enumerate(await self._store.get(keys)) if stored is not None}
+        for (index, stored), response in zip(found.items(), read_choices(found.values()), strict=True):
+            candidates[index] = self._candidate(index, keys[index], stored, response)
+            self.asked.met += stored.run_id == self._run_id
+            self._learn(size, response)
+        if found:
+            self._early.answered()
         if len(candidates) < len(keys):
             sent_seeds, body = seeds(self._config, query.query_id), self._spelling.body(query, messages)
             draw = _Draw(query.query_id, keys, sent_seeds, body, size)

@@ -49,9 +49,8 @@ def tenths(folder: Path) -> tuple[float, float]:
 
 
 def main(lengths: tuple[int, int]) -> None:
-    print(
-        "| candidates | s | candidates/s, first tenth | last tenth | MB | again: s | MB |\n|---|---|---|---|---|---|---|"
-    )
+    print("| candidates | s | candidates/s, first tenth | last tenth | MB | again: s | MB |")
+    print("|---|---|---|---|---|---|---|")
     again: dict[int, Took] = {}
     for candidates in lengths:
         with tempfile.TemporaryDirectory() as name, served(Path(name), "--latency=0", "--words=25") as (url, server):

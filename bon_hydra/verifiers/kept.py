@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Protocol
 
 import orjson
@@ -21,6 +21,7 @@ from bon_hydra.schema import SandboxConfig
 from bon_hydra.verifiers import SANDBOXED, VERIFIERS, verifier_of
 from bon_hydra.verifiers.completion import Completion, Task
 
+ANSWER = tuple(field.name for field in fields(Completion))
 KEPT = frozenset({"pass", "fail", "no_answer", "unverifiable"})
 
 
@@ -42,7 +43,8 @@ def verdict_keys(
         return None
     limits = [sandbox.cpu_s, sandbox.memory_mb, sys.version_info[:2]] if name in SANDBOXED else None
     base = _digest([verifier_of(name), task.reference, task.tools, task.question, limits])
-    return [_digest([base.hex(), asdict(completion)])[:16] for completion in completions]
+    answers = ({field: getattr(completion, field) for field in ANSWER} for completion in completions)
+    return [_digest([base.hex(), answer])[:16] for answer in answers]
 
 
 def classes_key(name: str, answers: Sequence[str]) -> bytes | None:
