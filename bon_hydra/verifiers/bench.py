@@ -37,6 +37,7 @@ class Bench:
     def __init__(
         self, workers: int, cpu_s: float = 5.0, memory_mb: int = 1024, sandbox: SandboxConfig | None = None
     ) -> None:
+        self.places = workers
         self._slots = [_Slot(cpu_s, memory_mb) for _ in range(workers)]
         self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
         self._cpu_s = cpu_s

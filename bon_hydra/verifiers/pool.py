@@ -23,6 +23,9 @@ from bon_hydra.verifiers.kept import KEPT, Keeper, classes_key, packed, unpacked
 class Judging(Protocol):
     """Where answers are judged; `bench.Bench` says what each method does."""
 
+    places: int
+    """Answers that are judged at once."""
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
