@@ -55,7 +55,7 @@ POSITIVE: dict[str, str] = {
 CHOICES: dict[str, tuple[str, ...]] = {
     "dataset.format": FORMATS,
     "model.max_tokens_field": ("auto", "max_tokens", "max_completion_tokens"),
-    "runner.name": ("local",),
+    "runner.name": ("local", "ray"),
     "runner.sandbox.level": ("auto", "namespaces", "landlock"),
 }
 

@@ -38,6 +38,7 @@ from bon_hydra.report.summary import write_summary
 from bon_hydra.report.tables import console, final_table
 from bon_hydra.report.terminal import Terminal
 from bon_hydra.results import ResultsWriter, RunFields, Tally
+from bon_hydra.runners import workforce
 from bon_hydra.running import at_work
 from bon_hydra.sampling import Asked, Sampler
 from bon_hydra.saved import replace_file, resolved_yaml
@@ -127,8 +128,6 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
     store_path = origin.store or store_file(config, folder)
     halt = Halt()
     started = time.monotonic()
-    # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
-    window = asyncio.Semaphore(2 * config.concurrency + 8)
 
     with ExitStack() as resources:
         store = resources.enter_context(CandidateStore(store_path, run_id, dataset_name(config)))
@@ -143,14 +142,17 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         for line in _hello(prepared, folder, await earlier_answers(prepared, store)):
             progress.say(line)
         async with AsyncExitStack() as services:
-            workers = config.runner.workers or min(8, os.cpu_count() or 1)
-            judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox, kept=store))
-            open_client = await services.enter_async_context(client_when_needed(config, progress.say))
 
             def say(line: str) -> None:
                 log.info("%s", line)
                 progress.say(line)
 
+            programs = prepared.sandbox_level != "none"
+            work = await services.enter_async_context(workforce(config, programs, say))
+            # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
+            window = asyncio.Semaphore(2 * config.concurrency + max(8, 2 * work.bench.places))
+            judges = await services.enter_async_context(Judges(work.bench, sandbox=config.runner.sandbox, kept=store))
+            open_client = await services.enter_async_context(client_when_needed(config, progress.say, work.client_of))
             limits = Limits(
                 config.concurrency,
                 _share(config.model.requests_per_minute, origin.side_by_side),

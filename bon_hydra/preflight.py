@@ -93,9 +93,20 @@ def prepare(config: Config, own_file: bool = False) -> Prepared:
     config.splits = None
     firsts = _firsts(source)
     sizes = [prompt_bytes(prompts.render(first, config.prompt), first.tools) for first in firsts]
-    sandbox = config.runner.sandbox
-    level = probe(sandbox.level, sandbox.allow_unsafe) if any(q.verifier in SANDBOXED for q in firsts) else "none"
+    programs = any(query.verifier in SANDBOXED for query in firsts)
+    level = _sandbox_level(config, programs)
     return Prepared(config, source, identity, described, prices, unreachable, level, sum(sizes) // len(sizes))
+
+
+def _sandbox_level(config: Config, programs: bool) -> str:
+    """How programs are confined where they will run, as a canary found; `none` where there are none to run."""
+    runner = config.runner
+    if runner.name == "ray" and not config.dry_run:
+        from bon_hydra.cluster.start import connect, fit_nodes
+
+        connect(runner.address)
+        return fit_nodes(runner.sandbox if programs else None)
+    return probe(runner.sandbox.level, runner.sandbox.allow_unsafe) if programs else "none"
 
 
 def _firsts(source: QuerySource) -> list[Query]:

@@ -186,13 +186,13 @@ class RunnerConfig:
     """What runs the experiment."""
 
     name: str = "local"
-    """`local`: this machine."""
+    """`local`: this machine; `ray`: a cluster."""
     workers: int | None = None
-    """Verification processes; null is one a core, at most 8."""
+    """Verification processes; null is one a core, here at most 8. With `ray` so many on each node."""
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     """How code that a model wrote is confined."""
     address: str | None = None
-    """Of a cluster; `local` has none."""
+    """Of a Ray cluster that is there, `host:port` or `auto`; null starts one here."""
 
 
 @dataclass
