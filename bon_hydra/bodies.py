@@ -141,6 +141,8 @@ def _dumped(value: Any) -> str:
 
 def _text(content: Any) -> str:
     """Some servers send a list of parts in place of a text."""
+    if isinstance(content, str):
+        return content
     if isinstance(content, list):
         texts = (part.get("text") if isinstance(part, dict) else part for part in content)
         return "".join(text for text in texts if isinstance(text, str))
@@ -164,7 +166,7 @@ def _first(total: int | None, first: bool) -> int | None:
 
 def _share(total: int | None, weights: list[int], index: int) -> int | None:
     """This choice's part of `total`; the parts of all choices add up to it."""
-    if total is None:
-        return None
+    if total is None or len(weights) == 1:
+        return total
     whole = sum(weights)
     return total * sum(weights[: index + 1]) // whole - total * sum(weights[:index]) // whole

@@ -10,7 +10,7 @@ from statistics import fmean, variance
 
 from bon_hydra import prompts
 from bon_hydra.bodies import read_choice
-from bon_hydra.keys import candidate_keys, prompt_bytes
+from bon_hydra.keys import Keys, prompt_bytes
 from bon_hydra.names import dataset_name
 from bon_hydra.preflight import Prepared
 from bon_hydra.prices import Prices, cost_of
@@ -80,6 +80,7 @@ async def _plan(prepared: Prepared) -> Plan:
     splits = dict.fromkeys(prepared.source.splits, 0)
     candidates = reused = sent_bytes = 0
     history: Sequence[Stored] = ()
+    keys = Keys(config, prepared.identity)
     try:
         for query in prepared.source:
             messages = prompts.render(query, config.prompt)
@@ -87,7 +88,7 @@ async def _plan(prepared: Prepared) -> Plan:
             candidates += config.num_candidates
             there = 0
             if store:
-                there = await store.count(candidate_keys(config, prepared.identity, messages, query.tools))
+                there = await store.count(keys.of(messages, query.tools))
             reused += there
             sent_bytes += prompt_bytes(messages, query.tools) * (config.num_candidates - there)
         if store:

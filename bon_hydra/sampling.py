@@ -21,7 +21,7 @@ from bon_hydra.client import Reply
 from bon_hydra.endpoints import Endpoints, Home
 from bon_hydra.failures import EARLY, EarlyRefusals, RequestFailed
 from bon_hydra.halt import Halt
-from bon_hydra.keys import candidate_keys, prompt_bytes, seeds
+from bon_hydra.keys import Keys, prompt_bytes, seeds
 from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices, cost_of
 from bon_hydra.records import Candidate, Message, Query, Response
@@ -92,6 +92,7 @@ class Sampler:
         self._config, self._run_id, self._identity = config, run_id, identity
         self._store, self._limits, self._budget, self._prices, self._halt = store, limits, budget, prices, halt
         self._open_client = open_client
+        self._keys = Keys(config, identity)
         self._spelling = Spelling(config)
         self._model = config.model.name or ""
         self._choices = Choices(config)
@@ -104,7 +105,7 @@ class Sampler:
 
     async def draw(self, query: Query, messages: Sequence[Message]) -> list[Candidate]:
         """The query's candidates in order of index; shorter than N only when the run is halting."""
-        keys = candidate_keys(self._config, self._identity, messages, query.tools)
+        keys = self._keys.of(messages, query.tools)
         candidates: dict[int, Candidate] = {}
         size = prompt_bytes(messages, query.tools)
         found = {index: stored for index, stored in enumerate(await self._store.get(keys)) if stored is not None}

@@ -57,11 +57,15 @@ def packed(verdict: Verdict) -> bytes:
     return orjson.dumps([verdict.verdict, verdict.reason, verdict.answer, verdict.score, verdict.scorer])
 
 
-def unpacked(data: bytes) -> Verdict:
-    """The verdict of `packed`."""
+def unpacked(data: bytes, verifier: str) -> Verdict:
+    """The verdict of `packed`, by this verifier."""
     verdict, reason, answer, score, scorer = orjson.loads(data)
-    return Verdict(verdict, reason, answer=answer, score=score, scorer=scorer)
+    return Verdict(verdict, reason, verifier, answer, score, scorer)
 
 
 def _digest(value: Any) -> bytes:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).digest()

@@ -77,17 +77,19 @@ class Judges:
         verifier = verifier_of(query.verifier)
         task = Task.of(query)
         tests, unreadable = _tests(task) if query.verifier in SANDBOXED else (None, None)
-        verdicts = [_without_judge(query, candidate, task) or unreadable for candidate in candidates]
+        completions = [None if each.response is None else Completion.of(each.response) for each in candidates]
+        verdicts = [
+            _without_judge(query, candidate, completion, task) or unreadable
+            for candidate, completion in zip(candidates, completions, strict=True)
+        ]
         open_to_judge = {
-            i: Completion.of(candidate.response)
-            for i, candidate in enumerate(candidates)
-            if verdicts[i] is None and candidate.response is not None
+            i: completion for i, completion in enumerate(completions) if completion is not None and verdicts[i] is None
         }
         classes: list[int | None] = [None] * len(verdicts)
         if open_to_judge:
             different = list(dict.fromkeys(open_to_judge.values()))
             keys = None if self._kept is None else verdict_keys(query.verifier, task, self._sandbox, different)
-            judged = await self._known(different, keys)
+            judged = await self._known(different, keys, verifier)
             if new := [completion for completion in different if completion not in judged]:
                 fresh = await self._bench.verdicts(query.verifier, task, new, tests)
                 judged |= zip(new, fresh, strict=True)
@@ -97,14 +99,18 @@ class Judges:
             if query.verifier not in WITHOUT_CLASSES:
                 answers = [None if verdict is None else verdict.answer for verdict in verdicts]
                 classes = await self._classes(query.verifier, answers)
-        return [replace(verdict, verifier=verifier) for verdict in verdicts if verdict is not None], classes
+        given = (verdict for verdict in verdicts if verdict is not None)
+        return [one if one.verifier == verifier else replace(one, verifier=verifier) for one in given], classes
 
-    async def _known(self, completions: list[Completion], keys: list[bytes] | None) -> dict[Completion, Verdict]:
+    async def _known(
+        self, completions: list[Completion], keys: list[bytes] | None, verifier: str
+    ) -> dict[Completion, Verdict]:
         """The verdicts that were given before."""
         if self._kept is None or keys is None:
             return {}
         found = await self._kept.verdicts(keys)
-        return {each: unpacked(data) for each, data in zip(completions, found, strict=True) if data is not None}
+        pairs = zip(completions, found, strict=True)
+        return {each: unpacked(data, verifier) for each, data in pairs if data is not None}
 
     async def _keep(self, keys: dict[Completion, bytes], verdicts: dict[Completion, Verdict]) -> None:
         lasting = [(keys[c], packed(v)) for c, v in verdicts.items() if c in keys and v.verdict in KEPT]
@@ -132,13 +138,13 @@ class Judges:
         return classes
 
 
-def _without_judge(query: Query, candidate: Candidate, task: Task) -> Verdict | None:
-    if candidate.response is None:
+def _without_judge(query: Query, candidate: Candidate, completion: Completion | None, task: Task) -> Verdict | None:
+    if completion is None:
         error = candidate.error or "no response"
         return Verdict("api_error", one_line(error), error=error)
     if query.verifier == "none":
         return Verdict("unverifiable", "not judged")
-    return settled(Completion.of(candidate.response), task)
+    return settled(completion, task)
 
 
 def _tests(task: Task) -> tuple[dict[str, Any] | None, Verdict | None]:
