@@ -3,8 +3,8 @@
     python benchmarks/generation/peers.py [--concurrency 50 200] [--rounds 3] [--environments DIR] [--short]
 
 The server, the slopes between two lengths and the medians are those of `rates.py`. Each tool has an environment of its
-own below DIR, made at first use (some minutes of pip, once), and a driver in `drivers/`, which uses it as its own pages
-say is fastest: four candidates a question as four requests, at most `concurrency` at once, nothing cached, results
+own below DIR, made at first use (some minutes of pip, once), and a driver in `drivers/`, which uses it as a user would
+who wants it fast: four candidates a question as four requests, at most `concurrency` at once, nothing cached, results
 written where the tool writes them. A driver ends with an error unless every candidate is there. Linux.
 """
 
