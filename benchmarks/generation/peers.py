@@ -3,8 +3,8 @@
     python benchmarks/generation/peers.py [--concurrency 50 200] [--rounds 3] [--environments DIR] [--short]
 
 The server, the slopes between two lengths and the medians are those of `rates.py`. Each tool has an environment of its
-own below DIR, made at first use (some minutes of pip, once), and a driver in `drivers/`, which uses it as its own pages
-say is fastest: four candidates a question as four requests, at most `concurrency` at once, nothing cached, results
+own below DIR, made at first use (some minutes of pip, once), and a driver in `drivers/`, which uses it as a user would
+who wants it fast: four candidates a question as four requests, at most `concurrency` at once, nothing cached, results
 written where the tool writes them. A driver ends with an error unless every candidate is there. Linux.
 """
 
@@ -38,14 +38,14 @@ class Peer:
     requirements: tuple[str, ...]
     driver: str
     most: int
-    """Candidates a second that it stays below on two cores; so many at most are asked for in a second of a run."""
+    """About the most that it draws in a second on two cores; a run of a second asks for so many."""
 
 
 PEERS = (
-    Peer("lm-eval 0.4.13", ("lm-eval[api]==0.4.13",), "with_lm_eval.py", 1000),
-    Peer("curator 0.1.31", ("bespokelabs-curator==0.1.31",), "with_curator.py", 300),
-    Peer("distilabel 1.5.3", ("distilabel[openai]==1.5.3", "openai==3.57.0", "requests"), "with_distilabel.py", 300),
-    Peer("inspect-ai 0.3.285", ("inspect-ai==0.3.285", "openai==3.57.0"), "with_inspect_ai.py", 100),
+    Peer("lm-eval 0.4.13", ("lm-eval[api]==0.4.13",), "with_lm_eval.py", 600),
+    Peer("curator 0.1.31", ("bespokelabs-curator==0.1.31",), "with_curator.py", 200),
+    Peer("distilabel 1.5.3", ("distilabel[openai]==1.5.3", "openai==3.57.0", "requests"), "with_distilabel.py", 100),
+    Peer("inspect-ai 0.3.285", ("inspect-ai==0.3.285", "openai==3.57.0"), "with_inspect_ai.py", 50),
 )
 
 
@@ -98,7 +98,7 @@ def main(concurrencies: list[int], rounds: int, seconds: tuple[float, float], fo
             named = systems(url, data, concurrency, found)
             for _ in range(rounds):
                 for system, what in named.items():
-                    pairs.setdefault(system, []).append(measured(what, seconds, url, server))
+                    pairs.setdefault(system, []).append(measured(what, concurrency, seconds, url, server))
             show(pairs, concurrency)
 
 
@@ -121,9 +121,12 @@ def driver(python: Path, peer: Peer, url: str, concurrency: int) -> Callable[[in
     return command
 
 
-def measured(system: System, seconds: tuple[float, float], url: str, server: int) -> Pair:
+def measured(system: System, concurrency: int, seconds: tuple[float, float], url: str, server: int) -> Pair:
     """A pair of runs; where the shorter one is to take no time, it stands for the time before the first request."""
-    few, many = (CANDIDATES_A_QUERY * round(each * system.most / CANDIDATES_A_QUERY) for each in seconds)
+    # Twice the concurrency at least: a run that ends while its connections are still being opened is no measure.
+    ramp = 2 * concurrency if seconds[0] else 0
+    few = CANDIDATES_A_QUERY * round(max(seconds[0] * system.most, ramp) / CANDIDATES_A_QUERY)
+    many = few + CANDIDATES_A_QUERY * round((seconds[1] - seconds[0]) * system.most / CANDIDATES_A_QUERY)
     shorter = run(system, few, url, server) if few else None
     longer = run(system, many, url, server)
     return Pair(shorter or replace(longer, candidates=0, took=Took(longer.first_request_s, 0.0)), longer)
@@ -145,26 +148,22 @@ def asked(method: str, url: str, what: str) -> dict[str, float]:
         return dict(json.load(answer))
 
 
-def interpreter(peer: Peer, environments: Path) -> Path:
-    """Where the tool's own Python is, or would be."""
-    return environments / peer.name.replace(" ", "-") / "bin" / "python"
-
-
-def is_made(peer: Peer, environments: Path) -> bool:
-    return installed(peer, environments).exists()
+def place(peer: Peer, environments: Path) -> Path:
+    """Where the tool's own environment is, or would be."""
+    return environments / peer.name.replace(" ", "-")
 
 
 def installed(peer: Peer, environments: Path) -> Path:
     """What pip installed for it; written last, so that what was broken off is made again."""
-    return environments / peer.name.replace(" ", "-") / "installed.txt"
+    return place(peer, environments) / "installed.txt"
 
 
 def make(peer: Peer, environments: Path) -> None:
     """Installs the tool in an environment of its own."""
-    python = interpreter(peer, environments)
-    print(f"installing {' '.join(peer.requirements)} in {python.parent.parent}", file=sys.stderr, flush=True)
-    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
-    subprocess.run(["python3.11", "-m", "venv", "--clear", str(python.parent.parent)], check=True)
+    where = place(peer, environments)
+    print(f"installing {' '.join(peer.requirements)} in {where}", file=sys.stderr, flush=True)
+    subprocess.run(["python3.11", "-m", "venv", "--clear", str(where)], check=True)
+    pip = [str(where / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", *peer.requirements], check=True)
     frozen = subprocess.run([*pip, "freeze"], check=True, capture_output=True, text=True)
     installed(peer, environments).write_text(frozen.stdout)
@@ -197,14 +196,16 @@ if __name__ == "__main__":
     parser.add_argument(
         "--short",
         action="store_true",
-        help="tools that are there, C=50, one run each, from its first request on; CPU with start-up",
+        help="C=50, only tools that are there, one run of 1 s each: rates from its first request, CPU with start-up",
     )
     given = parser.parse_args()
     if not given.short:
-        for missing in (peer for peer in PEERS if not is_made(peer, given.environments)):
-            make(missing, given.environments)
-    there = [(peer, interpreter(peer, given.environments)) for peer in PEERS if is_made(peer, given.environments)]
+        for peer in PEERS:
+            if not installed(peer, given.environments).exists():
+                make(peer, given.environments)
+    there = [peer for peer in PEERS if installed(peer, given.environments).exists()]
+    found = [(peer, place(peer, given.environments) / "bin" / "python") for peer in there]
     if given.short:
-        main([50], 1, (0.0, 1.0), there)
+        main([50], 1, (0.0, 1.0), found)
     else:
-        main(given.concurrency, given.rounds, (2.0, 10.0), there)
+        main(given.concurrency, given.rounds, (1.0, 6.0), found)
