@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig
+from bon_hydra.shards import shard_of
 
 FORMATS = ("nemotron", "gsm8k", "math500", "aime", "humaneval", "mbpp", "tool_calls", "columns")
 SAMPLING_KEYS = ("num_candidates", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "stop")
@@ -152,6 +153,7 @@ def _check_choices(config: Config) -> None:
 
 
 def _check_dataset(config: Config) -> None:
+    shard_of(config.dataset.shard)
     for key in ("splits", "dataset.splits"):
         value = _value(config, key)
         if isinstance(value, str):

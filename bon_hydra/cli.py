@@ -360,6 +360,18 @@ def export(
             print(f"left out: {what}: {count:,}", file=sys.stderr)
 
 
+@app.command("merge")
+def merge_shards(
+    runs: Runs,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.parquet", help="A file not there yet.")],
+) -> None:
+    """Join the runs of a data set's shards (dataset.shard=i/k) into one file, as one run would have written it."""
+    from bon_hydra.merge import merge as join
+
+    merged = join(runs, output)
+    print(f"{output}: {merged.shards} shards, {merged.queries:,} queries, {merged.candidates:,} candidates")
+
+
 class _StoreGroup(TyperGroup):
     """`bon store` alone, or with options only, is `bon store info`."""
 

@@ -44,6 +44,7 @@ from bon_hydra.sampling import Asked, Sampler
 from bon_hydra.saved import replace_file, resolved_yaml
 from bon_hydra.schema import Config, ConfigError, in_one_line
 from bon_hydra.server import client_when_needed
+from bon_hydra.shards import shard_of
 from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.store.candidates import Done
 from bon_hydra.verifiers.pool import Judges
@@ -299,7 +300,9 @@ def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler, limits
 
 
 def _expected(config: Config, splits: int) -> int | None:
-    return config.max_queries * splits * config.num_candidates if config.max_queries else None
+    if config.max_queries is None:
+        return None
+    return shard_of(config.dataset.shard).size(config.max_queries) * splits * config.num_candidates
 
 
 def _read(source: QuerySource) -> dict[str, Any]:
@@ -381,6 +384,7 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
     most, splits = config.max_queries, prepared.source.splits
     calls = _expected(config, len(splits))
     asked = f"all queries of {', '.join(splits)}" if most is None else f"up to {most} queries of {', '.join(splits)}"
+    asked += f", of them shard {config.dataset.shard}" if config.dataset.shard else ""
     yield (
         f"{config.experiment_name}: {asked}, N={config.num_candidates}"
         + ("" if calls is None else f", so up to {calls:,} calls")

@@ -119,6 +119,7 @@ def _firsts(source: QuerySource) -> list[Query]:
         read = "; ".join(reason for counts in source.counts.values() for reason in counts.reasons)
         raise ConfigError(
             f"dataset.path: {source.path} gives no query for {', '.join(source.splits)}"
+            + (f" in shard {source.dataset.shard}, so fewer shards will do" if source.dataset.shard else "")
             + (f" ({read})" if read else "")
         )
     return firsts

@@ -374,6 +374,39 @@ def rewrite(
     _sync(path)
 
 
+def write_tables(path: Path, queries: Iterable[pa.Table], metadata: Callable[[], Mapping[str, str]]) -> None:
+    """Writes `path` from tables of a query each, in their order; whole or not there at all.
+
+    `metadata` is asked for when all are written; `total_records` and `schema_version` are added here.
+    """
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)  # a link of that name would lead elsewhere
+    written = 0
+    with pq.ParquetWriter(part, SCHEMA, compression="zstd", store_schema=False) as writer:
+        for group in _groups(queries):
+            writer.write_table(group, row_group_size=len(group))
+            written += len(group)
+        own = {"total_records": str(written), "schema_version": str(SCHEMA_VERSION)}
+        writer.add_key_value_metadata({**metadata(), **own})
+    _sync(part)
+    part.replace(path)
+    _sync(path.parent)
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The tables joined to such as a row group holds."""
+    waiting: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        waiting.append(table.cast(SCHEMA))
+        size += table.nbytes
+        if size >= GROUP_BYTES:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting, size = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

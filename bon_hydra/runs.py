@@ -11,6 +11,8 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -265,6 +267,26 @@ def read_groups(path: Path) -> Iterator[list[dict[str, Any]]]:
     with _opened(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group).to_pylist()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A query's candidates."""
+
+    split: str
+    query_id: str
+    table: pa.Table
+
+
+def read_queries(path: Path) -> Iterator[Rows]:
+    """Every query's rows in the file's order, whole; memory holds one row group."""
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            names = [table.column(name).to_numpy() for name in ("split", "query_id")]
+            changes = np.flatnonzero((names[0][1:] != names[0][:-1]) | (names[1][1:] != names[1][:-1])) + 1
+            for start, end in pairwise([0, *changes.tolist(), table.num_rows] if table.num_rows else []):
+                yield Rows(names[0][start], names[1][start], table.slice(start, end - start))
 
 
 def _as_ours(rows: Any) -> Any:

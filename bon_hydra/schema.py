@@ -89,6 +89,8 @@ class DatasetConfig:
     """One name, or split: name; null is the format's default."""
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     """Local copies of the sets that Nemotron's code split is joined from."""
+    shard: str | None = None
+    """`i/k`: the i-th query of every k, so that k runs share the work; `bon merge` joins them. Null for all."""
     shuffle_seed: int | None = None
     """Draws a sample of the whole instead of its head; null takes the first rows."""
     dedupe: bool = True

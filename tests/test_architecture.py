@@ -30,6 +30,7 @@ ROOMS = {
     "pyarrow": {"results", "runs", "report", "queries", "export"},
     "matplotlib": {"report"},
     "scipy": {"statistics"},
+    "ray": {"cluster"},
 }
 """Who may import what."""
 

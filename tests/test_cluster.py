@@ -17,7 +17,7 @@ from bon_hydra.schema import DatasetConfig
 
 pytest.importorskip("ray.cluster_utils")
 
-NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 OF_THE_RUN = {"created_at", "latency_s", "run_id", "request_id", "attempts"}
 """Columns that differ from run to run: times, ids and attempts."""
 
@@ -42,7 +42,7 @@ class Nodes:
         self._cluster.remove_node(self._others.pop(), allow_graceful=False)
 
     def end(self) -> None:
-        self._cluster.shutdown()
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")

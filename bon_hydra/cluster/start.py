@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 INSTALL = "pip install 'bon_hydra[ray]'"
 NAMESPACE = "bon_hydra"
+CONNECT_S = 10.0
 OBJECT_STORE_BYTES = 80 * 2**20
 """Of a cluster started here: what is sent to and fro is small, and goes another way."""
 
@@ -43,6 +45,7 @@ def connect(address: str | None) -> None:
 
     if ray.is_initialized():
         return
+    _refuse_silence(address)
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         ray.init(
@@ -56,7 +59,26 @@ def connect(address: str | None) -> None:
         first = str(error).strip().partition("\n")[0]
         raise ConfigError(
             f"runner.address: no Ray cluster can be joined at {address or 'this machine'} ({first}). `ray start "
-            "--head` starts one and says its address; runner.address=null starts one here for the run."
+            "--head` starts one and says its address; runner.address=null starts one of this machine alone"
+        ) from error
+
+
+def _refuse_silence(address: str | None) -> None:
+    """Raises ConfigError where nobody is at `host:port`, for which Ray itself would wait minutes."""
+    if address in (None, "auto", "local"):
+        return
+    host, _, port = str(address).rpartition(":")
+    if "//" in host or not port.isdecimal():
+        raise ConfigError(
+            f"runner.address: got {address}, wanted host:port, auto, or null for a cluster of this machine alone. The "
+            "run itself has to be on a node of the cluster; Ray Client's ray:// is not enough"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise ConfigError(
+            f"runner.address: nobody answers at {address} ({error}). `ray start --head` starts a cluster and says its "
+            "address; runner.address=null starts one of this machine alone"
         ) from error
 
 
