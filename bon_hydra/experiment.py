@@ -44,6 +44,7 @@ from bon_hydra.schema import Config, ConfigError, in_one_line
 from bon_hydra.server import client_when_needed
 from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.store.candidates import Done
+from bon_hydra.trackers import tracked
 from bon_hydra.verifiers.pool import Judges
 from bon_hydra.versions import git_commit, packages
 
@@ -70,6 +71,8 @@ class Origin:
     """So many runs share the rate limits."""
     store: Path | None = None
     """The candidate store, where a sweep's job cannot use `output.store`."""
+    sweep: str = ""
+    """The sweep it is a job of, by its id."""
 
 
 def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
@@ -87,15 +90,17 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
         metadata = _metadata(prepared, origin, resolved)
         running = {"status": "running", "run_id": origin.run_id, "started_at": metadata["started_at"]}
         replace_file(folder / "summary.json", _json({**running, "pid": os.getpid(), "metadata": metadata}) + "\n")
-        try:
-            with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
-                ending = loop.run(_run(prepared, folder, origin, metadata))
-            summary = write_summary(ending.parquet, ending.status)
-            console().print(final_table(summary))
-            ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
-        except (OSError, StoreFailed) as error:
-            log.error("the results cannot be written: %s", error)
-            ending = Ending("failed", f"the results cannot be written: {error}")
+        with tracked(prepared.config, folder, origin.sweep) as tell_trackers:
+            try:
+                with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
+                    ending = loop.run(_run(prepared, folder, origin, metadata))
+                summary = write_summary(ending.parquet, ending.status)
+                console().print(final_table(summary))
+                ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
+            except (OSError, StoreFailed) as error:
+                log.error("the results cannot be written: %s", error)
+                ending = Ending("failed", f"the results cannot be written: {error}")
+            tell_trackers(ending.status, ending.exit_code)
         _say_goodbye(folder, ending)
     return ending
 

@@ -30,6 +30,8 @@ ROOMS = {
     "pyarrow": {"results", "runs", "report", "queries", "export"},
     "matplotlib": {"report"},
     "scipy": {"statistics"},
+    "mlflow": {"trackers"},
+    "wandb": {"trackers"},
 }
 """Who may import what."""
 
