@@ -21,6 +21,7 @@ from bon_hydra.shards import shard_of
 
 FORMATS = ("nemotron", "gsm8k", "math500", "aime", "humaneval", "mbpp", "tool_calls", "columns")
 SAMPLING_KEYS = ("num_candidates", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "stop")
+TRACKERS = ("mlflow", "wandb")
 OPEN_MAPS = (
     "model.extra_body",
     "prompt.system",
@@ -107,6 +108,7 @@ def check(composed: DictConfig) -> Config:
     _check_choices(config)
     _check_dataset(config)
     _check_model(config)
+    _check_trackers(config.output.trackers)
     return config
 
 
@@ -191,6 +193,15 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             "budget_usd: cannot be kept with max_tokens=null, since an answer may then cost anything. Set max_tokens."
         )
+
+
+def _check_trackers(trackers: list[str]) -> None:
+    for name in trackers:
+        if name not in TRACKERS:
+            known = ", ".join(TRACKERS)
+            raise ConfigError(f"output.trackers: got {name!r}, wanted some of {known}{nearest(name, TRACKERS)}")
+    if len(set(trackers)) < len(trackers):
+        raise ConfigError(f"output.trackers: got {trackers!r}, wanted each once")
 
 
 def _check_addresses(model: ModelConfig) -> None:

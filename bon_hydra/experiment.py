@@ -29,7 +29,7 @@ from bon_hydra.budget import Budget
 from bon_hydra.halt import Halt
 from bon_hydra.limits import Limits
 from bon_hydra.names import dataset_name, parquet_path, shown_path, store_file
-from bon_hydra.plan import earlier_answers, forecast, told
+from bon_hydra.plan import earlier_answers, forecast, reuse, told
 from bon_hydra.preflight import Prepared
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
@@ -47,6 +47,7 @@ from bon_hydra.server import client_when_needed
 from bon_hydra.shards import shard_of
 from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.store.candidates import Done
+from bon_hydra.trackers import tracked
 from bon_hydra.verifiers.pool import Judges
 from bon_hydra.versions import git_commit, packages
 
@@ -73,6 +74,8 @@ class Origin:
     """So many runs share the rate limits."""
     store: Path | None = None
     """The candidate store, where a sweep's job cannot use `output.store`."""
+    sweep: str = ""
+    """The sweep it is a job of, by its id."""
 
 
 def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
@@ -90,15 +93,17 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
         metadata = _metadata(prepared, origin, resolved)
         running = {"status": "running", "run_id": origin.run_id, "started_at": metadata["started_at"]}
         replace_file(folder / "summary.json", _json({**running, "pid": os.getpid(), "metadata": metadata}) + "\n")
-        try:
-            with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
-                ending = loop.run(_run(prepared, folder, origin, metadata))
-            summary = write_summary(ending.parquet, ending.status)
-            console().print(final_table(summary))
-            ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
-        except (OSError, StoreFailed) as error:
-            log.error("the results cannot be written: %s", error)
-            ending = Ending("failed", f"the results cannot be written: {error}")
+        with tracked(prepared.config, folder, origin.sweep) as tell_trackers:
+            try:
+                with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
+                    ending = loop.run(_run(prepared, folder, origin, metadata))
+                summary = write_summary(ending.parquet, ending.status)
+                console().print(final_table(summary))
+                ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
+            except (OSError, StoreFailed) as error:
+                log.error("the results cannot be written: %s", error)
+                ending = Ending("failed", f"the results cannot be written: {error}")
+            tell_trackers(ending.status, ending.exit_code)
         _say_goodbye(folder, ending)
     return ending
 
@@ -140,7 +145,8 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         )
         writing = resources.enter_context(ThreadPoolExecutor(1, "results"))
         progress = resources.enter_context(RunProgress(_expected(config, len(source.splits))))
-        for line in _hello(prepared, folder, await earlier_answers(prepared, store)):
+        history = await earlier_answers(prepared, store)
+        for line in _hello(prepared, folder, history, await reuse(prepared, store, history)):
             progress.say(line)
         async with AsyncExitStack() as services:
 
@@ -292,11 +298,11 @@ async def _watch(progress: RunProgress, writer: ResultsWriter, sampler: Sampler,
 
 def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler, limits: Limits) -> None:
     tally, failed = writer.tally, sampler.asked.failed_attempts
-    extra = [f"{tally.reused} reused"] if tally.reused else []
-    extra += [f"{failed} failed attempts"] if failed else []
+    extra = [f"{tally.reused:,} reused"] if tally.reused else []
+    extra += [f"{failed:,} failed {'attempt' if failed == 1 else 'attempts'}"] if failed else []
     extra += [held] if (held := limits.state()) else []
     each = tally.cost_usd / tally.bought if tally.cost_usd is not None and tally.bought else None
-    progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, each, " · ".join(extra))
+    progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, each, extra)
 
 
 def _expected(config: Config, splits: int) -> int | None:
@@ -378,8 +384,8 @@ def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, st
     }
 
 
-def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Iterator[str]:
-    """The first lines of a run: what is asked of whom, how often, what it may cost, and where it goes."""
+def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], reused: str) -> Iterator[str]:
+    """The first lines of a run: what is asked of whom, how often, what it may cost, what is reused, where it goes."""
     config = prepared.config
     most, splits = config.max_queries, prepared.source.splits
     calls = _expected(config, len(splits))
@@ -393,6 +399,7 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
     if calls is None:
         yield "for each 1,000 of them:"
     yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
+    yield f"reused      {reused}"
     if prepared.sandbox_level != "none":
         yield f"code of the model's runs in the sandbox at level {prepared.sandbox_level}"
     if prepared.unreachable:
@@ -406,17 +413,16 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
 
 
 def _say_goodbye(folder: Path, ending: Ending) -> None:
-    terminal = Terminal(stderr=True, highlight=False, markup=False, emoji=False)  # a server's words are no markup
+    terminal = Terminal(stderr=True)
     shown = shown_path(folder)
     if ending.reused:
-        terminal.print(ending.reused, soft_wrap=True)
+        terminal.say(ending.reused)
     if ending.message:
-        terminal.print(f"{ending.status}: {ending.message}", style="bold red", soft_wrap=True)
+        terminal.say(f"{ending.status}: {ending.message}", "bold red")
     if ending.status != "complete":
         more = " budget_usd=MORE" if ending.status == "budget_reached" else ""
-        kept = f"What arrived is kept. For the rest: bon resume {shown}{more}"
-        terminal.print(kept, soft_wrap=True)
-    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", soft_wrap=True)
+        terminal.command(f"What arrived is kept. For the rest: bon resume {shown}{more}")
+    terminal.command(f"Next: bon inspect {shown}\n      bon show {shown}", "dim")
 
 
 def linked(parquet: Path, folder: Path) -> Path:

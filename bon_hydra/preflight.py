@@ -29,6 +29,7 @@ from bon_hydra.records import Query
 from bon_hydra.sandbox.probe import probe
 from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig, SourcesConfig, addresses
 from bon_hydra.store import CandidateStore
+from bon_hydra.trackers import installed
 from bon_hydra.verifiers import SANDBOXED, UnknownVerifier, verifier_of
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ def prepare(config: Config, own_file: bool = False) -> Prepared:
     """
     config = replace(config, output=_output(config), model=replace(config.model, gguf=_absolute(config.model.gguf)))
     _check_verifiers(config.dataset.verifier)
+    _check_trackers(config.output.trackers)
     asks_nothing = config.dry_run and config.model.name is not None  # then neither key nor server is needed
     listed, unreachable = ({}, None) if asks_nothing else _served(_frozen(config.model))
     if unreachable and config.model.name is None:
@@ -237,6 +239,14 @@ def _check_verifiers(verifier: Any) -> None:
                 verifier_of(str(name))
             except UnknownVerifier as error:
                 raise ConfigError(f"dataset.verifier: {error}") from None
+
+
+def _check_trackers(trackers: list[str]) -> None:
+    for tracker in trackers:
+        if not installed(tracker):
+            raise ConfigError(
+                f"output.trackers: {tracker} needs an extra that is not installed: pip install 'bon_hydra[{tracker}]'"
+            )
 
 
 def _absolute(path: str | None) -> str | None:

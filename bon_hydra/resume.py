@@ -121,8 +121,8 @@ def _resume_run(
             float(json.loads(saved.get("totals") or "{}").get("seconds") or 0),
         )
         _check_same(prepared, folder, saved, parquet.exists())
-    if sweep is not None and not sweep.shares:
-        origin = replace(origin, account=sweep.sweep_id)
+    if sweep is not None:
+        origin = replace(origin, account="" if sweep.shares else sweep.sweep_id, sweep=sweep.sweep_id)
     _check_budget(prepared.config, folder, origin)
     refuse_unreachable(prepared)
     log_to(folder)

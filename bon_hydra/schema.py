@@ -166,7 +166,7 @@ class OutputConfig:
     store: str | None = "${output.dir}/store.sqlite"
     """The SQLite file that keeps every answer for ever; null keeps it in the run folder until the run is complete."""
     trackers: list[str] = field(default_factory=list)
-    """None are built yet."""
+    """Where configuration, figures and parquet go besides: `mlflow`, `wandb`; each is an extra to install."""
 
 
 @dataclass

@@ -64,6 +64,9 @@ def taken_over(run: SavedRun, keys: Collection[str]) -> tuple[Config, list[str]]
         if config.output.store != f"{config.output.dir}/store.sqlite":
             leave("output.store", f"since {config.output.store} is no store here; this run's is below output.dir")
         config.output.store = OutputConfig.store
+    if config.output.trackers and str(run.home) != run.config.output.dir:
+        config.output.trackers = []
+        leave("output.trackers", "since it would write into your accounts; say it here if you mean it")
     config.experiment_name = config.experiment_name or "rerun"
     config.dry_run = False
     if given("dataset.path", keys) and not given("dataset.revision", keys):
@@ -221,6 +224,8 @@ def refuse_moved(config: Config, folder: Path) -> None:
         would = f"it would write {config.output.file}"
     elif store and not is_store(Path(store)):
         would = f"it would make {store}"
+    elif config.output.trackers:
+        would = f"it would write into your accounts ({', '.join(config.output.trackers)})"
     elif config.runner.sandbox.allow_unsafe:
         would = "it would run programs unconfined"
     would = would or refusal(config.model, permission(config.model, (), known_hosts(), ()))

@@ -31,6 +31,8 @@ ROOMS = {
     "matplotlib": {"report"},
     "scipy": {"statistics"},
     "ray": {"cluster"},
+    "mlflow": {"trackers"},
+    "wandb": {"trackers"},
 }
 """Who may import what."""
 
