@@ -1,4 +1,4 @@
-"""A verifier that somebody else's package brings, as the README shows it."""
+"""A verifier that somebody else's package brings, as docs/adding.md shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from app import additions, asking, jsonl, parquets, rows_of, run
 from fake_api import FakeApi
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ADDING = (Path(__file__).parent.parent / "docs" / "adding.md").read_text(encoding="utf-8")
 
 
 def install(site: Path, code: str) -> Path:
@@ -23,12 +23,12 @@ def install(site: Path, code: str) -> Path:
 
 
 def example() -> str:
-    found = re.search(r"```python\n(# keywords\.py\n.*?)```", README, re.S)
+    found = re.search(r"```python\n(# keywords\.py\n.*?)```", ADDING, re.S)
     assert found
     return found[1]
 
 
-def test_the_readmes_example_judges_a_run(tmp_path: Path) -> None:
+def test_the_documented_example_judges_a_run(tmp_path: Path) -> None:
     """Its verdict, its score and its name and version stand in the file."""
     site = install(tmp_path / "site", example())
     rows = [{"question": "Name two primary colours.", "answer": "#### red blue"}]
