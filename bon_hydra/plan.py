@@ -116,9 +116,10 @@ async def reuse(prepared: Prepared, store: CandidateStore, history: Sequence[Sto
     each = max(1, LOOKED_UP // len(source.splits))
     whole = source.max_queries is not None and source.max_queries <= each
     there = candidates = 0
+    makes = Keys(config, prepared.identity)
     try:
         for query in replace(source, max_queries=source.max_queries if whole else each, counts={}):
-            keys = candidate_keys(config, prepared.identity, prompts.render(query, config.prompt), query.tools)
+            keys = makes.of(prompts.render(query, config.prompt), query.tools)
             there += await store.count(keys)
             candidates += len(keys)
     except (ConfigError, DatasetError):  # the run meets it too, and says what it is
