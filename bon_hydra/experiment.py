@@ -27,9 +27,10 @@ from bon_hydra import __version__, prompts
 from bon_hydra.budget import Budget
 from bon_hydra.halt import Halt
 from bon_hydra.limits import Limits
-from bon_hydra.names import dataset_name, parquet_path, shown_path, store_file
+from bon_hydra.names import dataset_name, is_url, parquet_path, shown_path, store_file
 from bon_hydra.plan import earlier_answers, forecast, told
 from bon_hydra.preflight import Prepared
+from bon_hydra.publishing import publish
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
@@ -95,6 +96,10 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
             summary = write_summary(ending.parquet, ending.status)
             console().print(final_table(summary))
             ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
+            if is_url(prepared.config.output.dir):
+                console().print(f"published at {publish(folder, origin.run_id, prepared.config.output.dir)}")
+        except ConfigError as error:  # what there is, is here still
+            ending = replace(ending, status="failed", message=str(error))
         except (OSError, StoreFailed) as error:
             log.error("the results cannot be written: %s", error)
             ending = Ending("failed", f"the results cannot be written: {error}")
@@ -148,7 +153,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                 progress.say(line)
 
             programs = prepared.sandbox_level != "none"
-            work = await services.enter_async_context(workforce(config, programs, say))
+            work = await services.enter_async_context(workforce(config, prepared.identity, programs, say))
             # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
             window = asyncio.Semaphore(2 * config.concurrency + max(8, 2 * work.bench.places))
             judges = await services.enter_async_context(Judges(work.bench, sandbox=config.runner.sandbox, kept=store))
@@ -158,6 +163,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                 _share(config.model.requests_per_minute, origin.side_by_side),
                 _share(config.model.tokens_per_minute, origin.side_by_side),
                 say,
+                work.limiter,
             )
             sampler = Sampler(
                 config,
