@@ -377,7 +377,7 @@ def export(
 @app.command("merge")
 def merge_shards(
     runs: Runs,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.parquet", help="A file not there yet.")],
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE.parquet", help="A file or URL not there yet.")],
 ) -> None:
     """Join the runs of a data set's shards (dataset.shard=i/k) into one file, as one run would have written it."""
     from bon_hydra.merge import merge as join

@@ -28,9 +28,10 @@ from bon_hydra import __version__, prompts
 from bon_hydra.budget import Budget
 from bon_hydra.halt import Halt
 from bon_hydra.limits import Limits
-from bon_hydra.names import dataset_name, parquet_path, shown_path, store_file
+from bon_hydra.names import dataset_name, is_url, parquet_path, shown_path, store_file
 from bon_hydra.plan import earlier_answers, forecast, reuse, told
 from bon_hydra.preflight import Prepared
+from bon_hydra.publishing import publish
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
@@ -100,6 +101,8 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
                 summary = write_summary(ending.parquet, ending.status)
                 console().print(final_table(summary))
                 ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
+                if is_url(prepared.config.output.dir):
+                    ending = _published(ending, folder, origin.run_id, prepared.config.output.dir)
             except (OSError, StoreFailed) as error:
                 log.error("the results cannot be written: %s", error)
                 ending = Ending("failed", f"the results cannot be written: {error}")
@@ -155,7 +158,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                 progress.say(line)
 
             programs = prepared.sandbox_level != "none"
-            work = await services.enter_async_context(workforce(config, programs, say))
+            work = await services.enter_async_context(workforce(config, prepared.identity, programs, say))
             # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
             window = asyncio.Semaphore(2 * config.concurrency + max(8, 2 * work.bench.places))
             judges = await services.enter_async_context(Judges(work.bench, sandbox=config.runner.sandbox, kept=store))
@@ -165,6 +168,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                 _share(config.model.requests_per_minute, origin.side_by_side),
                 _share(config.model.tokens_per_minute, origin.side_by_side),
                 say,
+                work.limiter,
             )
             sampler = Sampler(
                 config,
@@ -227,6 +231,15 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
             file.unlink()
     log.info("%s: %s", status, _json(totals))
     return Ending(status, halt.message, linked(parquet, folder), _reused(writer.tally))
+
+
+def _published(ending: Ending, folder: Path, run_id: str, url: str) -> Ending:
+    """The run's folder is at `url` too; where that cannot be written, the run has failed, but is here still."""
+    try:
+        console().print(f"published at {publish(folder, run_id, url)}")
+    except ConfigError as error:
+        return replace(ending, status="failed", message=str(error))
+    return ending
 
 
 def _verified_per_dollar(overall: dict[str, Any]) -> float:

@@ -12,8 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from bon_hydra.names import is_url
+from bon_hydra.publishing import put_file
 from bon_hydra.queries.dedupe import Seen
 from bon_hydra.results import write_tables
 from bon_hydra.runs import Rows, find_runs, json_object, read_metadata, read_queries
@@ -54,12 +57,19 @@ class Merged:
     verified: int = 0
 
 
-def merge(specs: Sequence[str], out: Path) -> Merged:
-    """Joins the runs that `specs` stand for; `out` is there whole, or not at all.
+def merge(specs: Sequence[str], output: str) -> Merged:
+    """Joins the runs that `specs` stand for; `output`, a path or a URL, is there whole, or not at all.
 
     Raises:
-        ConfigError: they are not all the shards of one configuration, each once and run to its end; or `out` is there.
+        ConfigError: they are not all the shards of one configuration, each once and run to its end; or there is
+            something at `output`.
     """
+    if is_url(output):
+        with TemporaryDirectory() as folder:
+            merged = merge(specs, f"{folder}/{Path(output).name}")
+            put_file(Path(folder) / Path(output).name, output)
+        return merged
+    out = Path(output)
     if out.exists():
         raise ConfigError(f"{out}: is there already; name another file, or move it")
     parts = sorted((_part(path) for path in find_runs(specs)), key=lambda part: part.shard)

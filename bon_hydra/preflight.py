@@ -22,17 +22,29 @@ from omegaconf import OmegaConf
 
 from bon_hydra import prompts
 from bon_hydra.keys import prompt_bytes
-from bon_hydra.names import parquet_path
+from bon_hydra.names import LOCAL_DIR, is_url, local_dir, parquet_path
 from bon_hydra.prices import Prices, prices_of
+from bon_hydra.publishing import check as check_storage
 from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
 from bon_hydra.records import Query
 from bon_hydra.sandbox.probe import probe
-from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig, SourcesConfig, addresses
+from bon_hydra.schema import (
+    EMBEDDED,
+    Config,
+    ConfigError,
+    DatasetConfig,
+    ModelConfig,
+    OutputConfig,
+    SourcesConfig,
+    addresses,
+)
 from bon_hydra.store import CandidateStore
 from bon_hydra.trackers import installed
 from bon_hydra.verifiers import SANDBOXED, UnknownVerifier, verifier_of
 
 log = logging.getLogger(__name__)
+
+STORE = "store.sqlite"
 
 
 @dataclass(frozen=True)
@@ -253,7 +265,22 @@ def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().absolute())
 
 
-def _output(config: Config) -> Any:
+def _published(output: OutputConfig, dry_run: bool) -> OutputConfig:
+    """Runs of a URL work here, and are put there when they have ended."""
+    store = output.store
+    if store == f"{output.dir}/{STORE}":
+        store = f"{LOCAL_DIR}/{STORE}"
+    for key, path in (("store", store), ("file", output.file)):
+        if path and is_url(path):
+            raise ConfigError(f"output.{key}: got {path}, wanted a path on a local disk; output.dir may be a URL")
+    if not dry_run:
+        check_storage(output.dir)
+    return replace(output, store=_absolute(store))
+
+
+def _output(config: Config) -> OutputConfig:
+    if is_url(config.output.dir):
+        return _published(config.output, config.dry_run)
     folder = Path(config.output.dir).expanduser().absolute()
     if "${" in str(folder):
         raise ConfigError(
@@ -270,6 +297,6 @@ def _output(config: Config) -> Any:
 
 def _check_file(config: Config) -> None:
     """A file of one's own choice is never overwritten: it holds another run."""
-    path = parquet_path(config, Path(config.output.dir))
+    path = parquet_path(config, local_dir(config.output))
     if "/" in config.output.file and path.exists():
         raise ConfigError(f"output.file: {path} is there already and holds another run; name another file, or move it")

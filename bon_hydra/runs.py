@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bon_hydra.names import is_url
 from bon_hydra.records import SCHEMA_VERSION
 from bon_hydra.schema import ConfigError
 
@@ -93,6 +94,10 @@ def find_run(spec: str) -> Path:
 
 
 def _runs_of(spec: str) -> list[Path]:
+    if is_url(spec):
+        from bon_hydra.publishing import fetched
+
+        return fetched(spec)
     path = Path(spec).expanduser()
     if path.is_dir():
         runs = _parquets(path) or _runs_below(path)

@@ -160,7 +160,7 @@ class OutputConfig:
     """Where a run leaves what."""
 
     dir: str = "outputs"
-    """Where dated folders, `latest` and the store are."""
+    """Where dated folders, `latest` and the store are; a URL (`s3://…`) gets finished runs, which work in `outputs`."""
     file: str = "{experiment}_{model}_n{num_candidates}_t{temperature}.parquet"
     """The parquet file's name in the run folder, with {placeholders}; with a / in it, its path from here."""
     store: str | None = "${output.dir}/store.sqlite"

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
+from bon_hydra.names import local_dir
 from bon_hydra.options import CONF
 from bon_hydra.preflight import is_own_server
 from bon_hydra.saved_run import SavedRun
@@ -216,7 +217,8 @@ def refuse_moved(config: Config, folder: Path) -> None:
     Raises:
         ConfigError: it would send a key to an unknown host, write outside of its folder, or run programs unconfined.
     """
-    if Path(config.output.dir) in folder.absolute().parents or Path(config.output.dir) in folder.resolve().parents:
+    home = local_dir(config.output)
+    if home in folder.absolute().parents or home in folder.resolve().parents:
         return
     store = config.output.store
     would = None
@@ -231,7 +233,7 @@ def refuse_moved(config: Config, folder: Path) -> None:
     would = would or refusal(config.model, permission(config.model, (), known_hosts(), ()))
     if would:
         raise ConfigError(
-            f"{folder}: was made below {config.output.dir} and lies elsewhere, so it may be another user's: {would}"
+            f"{folder}: was made below {home} and lies elsewhere, so it may be another user's: {would}"
             ". bon rerun takes it as data and asks you; to go on with a run of your own, move it back"
         )
 

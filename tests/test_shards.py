@@ -103,10 +103,10 @@ def test_what_does_not_belong_together_is_refused_and_leaves_no_file(tmp_path: P
     }
     for message, paths in wrong.items():
         with pytest.raises(ConfigError, match=message):
-            merge([str(path) for path in paths], tmp_path / "all.parquet")
+            merge([str(path) for path in paths], str(tmp_path / "all.parquet"))
         assert not (tmp_path / "all.parquet").exists()
     other = shard(tmp_path / "two.parquet", "2/2", ["2"], notes="another", concurrency=3)
-    assert merge([str(one), str(other)], tmp_path / "all.parquet").candidates == 6
+    assert merge([str(one), str(other)], str(tmp_path / "all.parquet")).candidates == 6
     assert [row["query_id"][-1] for row in rows_of(tmp_path / "all.parquet")] == list("112233")
     with pytest.raises(ConfigError, match="is there already"):
-        merge([str(one), str(other)], tmp_path / "all.parquet")
+        merge([str(one), str(other)], str(tmp_path / "all.parquet"))
