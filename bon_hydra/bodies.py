@@ -6,6 +6,7 @@ Servers differ in what they leave out, add and spell otherwise; what is not said
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -66,9 +67,21 @@ def read_choice(stored: Stored) -> Response:
     sums are exact.
     Tokens are None where the server said nothing that is a count.
     """
-    body = parsed(stored.body)
-    choices = choices_of(body)
-    return _response(body, choices, _weights(choices[: max(stored.choices, stored.choice + 1)]), stored, stored.choice)
+    (response,) = read_choices([stored])
+    return response
+
+
+def read_choices(several: Iterable[Stored]) -> Iterator[Response]:
+    """`read_choice` of each; of choices of one body that follow each other it is parsed once."""
+    last: bytes | None = None
+    for stored in several:
+        if stored.body is not last:
+            last, billed = stored.body, 0
+            body = parsed(stored.body)
+            choices = choices_of(body)
+        if billed != (billed := max(stored.choices, stored.choice + 1)):
+            weights = _weights(choices[:billed])
+        yield _response(body, choices, weights, stored, stored.choice)
 
 
 def responses_of(body: Any, choices: list[dict[str, Any]], stored: Stored) -> tuple[Response, ...]:
@@ -128,6 +141,8 @@ def _dumped(value: Any) -> str:
 
 def _text(content: Any) -> str:
     """Some servers send a list of parts in place of a text."""
+    if isinstance(content, str):
+        return content
     if isinstance(content, list):
         texts = (part.get("text") if isinstance(part, dict) else part for part in content)
         return "".join(text for text in texts if isinstance(text, str))
@@ -151,7 +166,7 @@ def _first(total: int | None, first: bool) -> int | None:
 
 def _share(total: int | None, weights: list[int], index: int) -> int | None:
     """This choice's part of `total`; the parts of all choices add up to it."""
-    if total is None:
-        return None
+    if total is None or len(weights) == 1:
+        return total
     whole = sum(weights)
     return total * sum(weights[: index + 1]) // whole - total * sum(weights[:index]) // whole

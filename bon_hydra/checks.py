@@ -17,9 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bon_hydra.schema import EMBEDDED, Config, ConfigError, ModelConfig
+from bon_hydra.shards import shard_of
 
 FORMATS = ("nemotron", "gsm8k", "math500", "aime", "humaneval", "mbpp", "tool_calls", "columns")
 SAMPLING_KEYS = ("num_candidates", "temperature", "top_p", "max_tokens", "seed", "reasoning_effort", "stop")
+TRACKERS = ("mlflow", "wandb")
 OPEN_MAPS = (
     "model.extra_body",
     "prompt.system",
@@ -55,7 +57,7 @@ POSITIVE: dict[str, str] = {
 CHOICES: dict[str, tuple[str, ...]] = {
     "dataset.format": FORMATS,
     "model.max_tokens_field": ("auto", "max_tokens", "max_completion_tokens"),
-    "runner.name": ("local",),
+    "runner.name": ("local", "ray"),
     "runner.sandbox.level": ("auto", "namespaces", "landlock"),
 }
 
@@ -106,6 +108,7 @@ def check(composed: DictConfig) -> Config:
     _check_choices(config)
     _check_dataset(config)
     _check_model(config)
+    _check_trackers(config.output.trackers)
     return config
 
 
@@ -152,6 +155,7 @@ def _check_choices(config: Config) -> None:
 
 
 def _check_dataset(config: Config) -> None:
+    shard_of(config.dataset.shard)
     for key in ("splits", "dataset.splits"):
         value = _value(config, key)
         if isinstance(value, str):
@@ -189,6 +193,15 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             "budget_usd: cannot be kept with max_tokens=null, since an answer may then cost anything. Set max_tokens."
         )
+
+
+def _check_trackers(trackers: list[str]) -> None:
+    for name in trackers:
+        if name not in TRACKERS:
+            known = ", ".join(TRACKERS)
+            raise ConfigError(f"output.trackers: got {name!r}, wanted some of {known}{nearest(name, TRACKERS)}")
+    if len(set(trackers)) < len(trackers):
+        raise ConfigError(f"output.trackers: got {trackers!r}, wanted each once")
 
 
 def _check_addresses(model: ModelConfig) -> None:

@@ -182,7 +182,14 @@ def show(
     query: Annotated[str | None, typer.Option(metavar="ID", help="This query: its id, or how it begins.")] = None,
     split: Annotated[str | None, typer.Option(help="Queries of this split only.")] = None,
     verdict: Annotated[str | None, typer.Option(help="Candidates with this verdict only, such as fail.")] = None,
+    disputed: Annotated[
+        bool, typer.Option("--disputed", help="Candidates only that other answers, or their own end, speak against.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="So many queries.")] = 10,
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="N queries drawn at random, instead of the first ones.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of --sample.")] = 0,
 ) -> None:
     """Prompts, references and candidates with their verdicts, readable in the terminal."""
     from bon_hydra.report.reader import Wanted
@@ -190,9 +197,13 @@ def show(
     from bon_hydra.report.tables import console
     from bon_hydra.runs import find_run
 
-    more = read(find_run(run), Wanted(query, split, verdict), limit, console())
+    wanted = Wanted(query, split, verdict, disputed)
+    more = read(find_run(run), wanted, sample or limit, console(), seed if sample else None)
     if more:
-        print(f"{more} more queries: --limit, --query, --split and --verdict choose others", file=sys.stderr)
+        others = (
+            "--sample and --seed draw others" if sample else "--limit, --query, --split and --verdict choose others"
+        )
+        print(f"{more} more queries: {others}", file=sys.stderr)
 
 
 @app.command()
@@ -299,6 +310,9 @@ def verify(
     write: Annotated[
         bool, typer.Option("--write", help="Replace the file; the old one is kept as .before-verify.")
     ] = False,
+    verifier: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Another verifier than the run's: what it would say.")
+    ] = None,
 ) -> None:
     """Judge the stored answers again with today's verifiers, without any API call; print what changes."""
     from bon_hydra.report.changes import changes_table
@@ -308,8 +322,8 @@ def verify(
     from bon_hydra.verify import verify as judge_again
 
     for path in find_runs([run]):
-        changes = judge_again(path, os.cpu_count() or 1, SandboxConfig(), write)
-        console().print(changes_table(path, changes, write))
+        changes = judge_again(path, os.cpu_count() or 1, SandboxConfig(), write, verifier)
+        console().print(changes_table(path, changes, write, verifier))
 
 
 @app.command()
@@ -358,6 +372,18 @@ def export(
     for what, count in sorted(contents.left_out.items()):
         if count:
             print(f"left out: {what}: {count:,}", file=sys.stderr)
+
+
+@app.command("merge")
+def merge_shards(
+    runs: Runs,
+    output: Annotated[str, typer.Option("-o", "--output", metavar="FILE.parquet", help="A file or URL not there yet.")],
+) -> None:
+    """Join the runs of a data set's shards (dataset.shard=i/k) into one file, as one run would have written it."""
+    from bon_hydra.merge import merge as join
+
+    merged = join(runs, output)
+    print(f"{output}: {merged.shards} shards, {merged.queries:,} queries, {merged.candidates:,} candidates")
 
 
 class _StoreGroup(TyperGroup):

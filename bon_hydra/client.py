@@ -1,4 +1,4 @@
-"""One chat request over HTTP: the openai client, its failures told apart.
+"""One chat request over HTTP, as the openai client puts it together; its failures told apart.
 
 Knows the wire and nothing of queries or retries. What a failure means is `failures`' to say, what a body holds
 `bodies`'. Nothing leaves this module with the key in it.
@@ -7,21 +7,21 @@ Knows the wire and nothing of queries or retries. What a failure means is `failu
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import json
 import logging
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
 import openai
 import orjson
+import yarl
 
 from bon_hydra.bodies import Malformed, choices_of, parsed, responses_of
 from bon_hydra.failures import RequestFailed, failure_of
@@ -29,12 +29,11 @@ from bon_hydra.masking import Mask
 from bon_hydra.records import Response
 from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
+from bon_hydra.wire import LARGEST_BODY, Answer, Moved, TooLarge, Wire, followed, is_loopback
 
 log = logging.getLogger(__name__)
 
 CONNECT_S = 10.0
-LARGEST_BODY = 64 * 2**20
-"""Bytes on the wire; an answer with the log probabilities of 32,000 tokens has less."""
 KEPT_HEADERS = ("x-ratelimit", "ratelimit", "anthropic-ratelimit", "retry-after", "date", "x-request-id")
 
 
@@ -82,12 +81,15 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     """
     url, key = str(model.base_url), api_key(model)
     http = openai.DefaultHttpxClient(
-        timeout=CONNECT_S, mounts=_direct(url), event_hooks={"response": [_refuse_to_leave]}
+        timeout=CONNECT_S,
+        verify=httpx2.create_ssl_context(),
+        trust_env=not is_loopback(url),
+        event_hooks={"response": [_stay]},
     )
     with openai.OpenAI(base_url=url, api_key=key or "none", max_retries=0, http_client=http) as client:
         try:
             body = orjson.loads(client.get("/models", cast_to=httpx2.Response).content)
-        except (*_TRANSPORT, _Moved) as error:
+        except (*_TRANSPORT, Moved) as error:
             causes = _causes(error)
             told = _trouble_with_the_address(causes) or str(error.__cause__ or error)
             raise ConnectionError(Mask(key).text(told)) from error
@@ -98,8 +100,26 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
 
-_TRANSPORT = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
+_TRANSPORT = (openai.APIConnectionError, httpx2.HTTPError, httpx2.InvalidURL, OSError)
 """Whatever the layers below raise when there is no whole response; not all of them wrap what is below."""
+
+
+def _stay(response: httpx2.Response) -> None:
+    """Raises Moved at a redirect that is not to be followed."""
+    if response.has_redirect_location:
+        here = yarl.URL(str(response.request.url))
+        followed(response.request.method, response.status_code, here, response.headers["location"])
+
+
+def _put_together(base_url: str, key: str | None) -> httpx2.Request:
+    """A chat request as the openai client sends it: all of a run have its address and its headers."""
+    nowhere = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200)))
+    with openai.OpenAI(base_url=base_url, api_key=key or "none", http_client=nowhere) as client:
+        return client.post("/chat/completions", body={}, cast_to=httpx2.Response).request
+
+
+OF_ONE_REQUEST = frozenset({"host", "content-length", "connection", "accept-encoding"})
+"""Headers that whoever carries a request sets by itself."""
 
 
 class ChatClient:
@@ -110,17 +130,9 @@ class ChatClient:
         self._key_name, self._timeout_s, self._mask = model.api_key_env, model.timeout_s, Mask(key)
         self._answered = False
         self._other_models: set[str] = set()
-        timeout = httpx2.Timeout(model.timeout_s, connect=min(model.timeout_s, 30.0))
-        limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self._client = openai.AsyncOpenAI(
-            base_url=base_url,
-            api_key=key or "none",
-            max_retries=0,
-            timeout=timeout,
-            http_client=openai.DefaultAioHttpClient(
-                timeout=timeout, limits=limits, mounts=_direct(base_url), event_hooks={"response": [_stay_and_measure]}
-            ),
-        )
+        request = _put_together(base_url, key)
+        headers = {name: value for name, value in request.headers.items() if name not in OF_ONE_REQUEST}
+        self._wire = Wire(str(request.url), headers, concurrency, connect_s=min(model.timeout_s, 30.0))
 
     async def complete(self, body: dict[str, Any]) -> Reply:
         """One request.
@@ -130,76 +142,62 @@ class ChatClient:
         """
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):  # httpx's own is for each piece of a body
-                http = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
-        except TimeoutError as error:
-            raise RequestFailed("retry", f"no answer within {self._timeout_s:.0f} s", perhaps_billed=True) from error
-        except openai.APIStatusError as error:
-            raise self._failure(error.status_code, error.response, body) from error
-        except (*_TRANSPORT, _Moved, _TooLarge) as error:
-            raise self._unreached(error, time.monotonic() - started) from error
+            async with asyncio.timeout(self._timeout_s):
+                answer = await self._wire.post(_encoded(body))
         except UnicodeEncodeError as error:
             # Half a surrogate pair in a row's text: no server can be sent that.
             raise RequestFailed("refused", f"the prompt cannot be sent as UTF-8: {error.reason}") from error
-        reply = Reply(
-            body=self._mask.bytes(http.content),
-            responses=(),
-            request_id=self._mask.text(http.headers["x-request-id"]) if "x-request-id" in http.headers else None,
-            latency_s=time.monotonic() - started,
-            created_at=datetime.now(UTC),
-            headers=self._headers(http),
-        )
-        return self._whole(reply, http, body)
+        except (aiohttp.ClientError, OSError, Moved, TooLarge) as error:
+            raise self._unreached(error, time.monotonic() - started) from error
+        if answer.status >= 300:
+            raise self._failure(answer.status, answer, body)
+        return self._whole(answer, body, time.monotonic() - started)
 
-    def _whole(self, reply: Reply, http: httpx2.Response, sent: dict[str, Any]) -> Reply:
+    def _whole(self, answer: Answer, sent: dict[str, Any], latency_s: float) -> Reply:
         """The reply, whose body holds a choice that can be read. Raises RequestFailed."""
+        body, headers, created_at = self._mask.bytes(answer.body), self._headers(answer), datetime.now(UTC)
+        request_id = headers.get("x-request-id")
         try:
-            body = parsed(reply.body)
-            error = body.get("error") if isinstance(body, dict) else None
-            if error and not body.get("choices"):
-                raise self._failure(_code(error), http, sent)
-            choices = choices_of(body)
+            read = parsed(body)
+            error = read.get("error") if isinstance(read, dict) else None
+            if error and not read.get("choices"):
+                raise self._failure(_code(error), answer, sent)
+            choices = choices_of(read)
             for choice in choices:
                 if choice.get("finish_reason") == "error" or isinstance(choice.get("error"), dict):
-                    raise self._failure(_code(choice.get("error")), http, sent, orjson.dumps(choice))
+                    raise self._failure(_code(choice.get("error")), answer, sent, orjson.dumps(choice))
             # All are read before any is kept: what is kept must stay readable.
             count = min(len(choices), sent.get("n", 1))
-            stored = Stored(reply.body, 0, None, "", reply.created_at, reply.latency_s, 1, reply.request_id, count)
-            responses = responses_of(body, choices, stored)
+            stored = Stored(body, 0, None, "", created_at, latency_s, 1, request_id, count)
+            responses = responses_of(read, choices, stored)
         except Malformed as problem:
-            raise self._malformed(str(problem), reply) from None
+            raise _malformed(str(problem), body, request_id, headers) from None
         except (ValueError, TypeError, RecursionError):
-            if reply.body.lstrip().startswith((b"data:", b"event:", b":")):
+            if body.lstrip().startswith((b"data:", b"event:", b":")):
                 raise self._of_the_address(
                     "the server answers with a stream of events, though none was asked for; if it takes "
                     "stream: false, set +model.extra_body.stream=false"
                 ) from None
-            raise self._malformed("malformed body", reply) from None
+            raise _malformed("malformed body", body, request_id, headers) from None
         self._answered = True
-        self._notice(body.get("model"), sent.get("model"))
-        return replace(reply, responses=responses)
-
-    def _malformed(self, what: str, reply: Reply) -> RequestFailed:
-        start = reply.body[:400].decode(errors="replace")[:80]
-        told = what if what.endswith("choices") else f"{what}: {start!r}"
-        told += f" (request {reply.request_id})" if reply.request_id else ""
-        return RequestFailed("retry", told, perhaps_billed=True, headers=reply.headers)
+        self._notice(read.get("model"), sent.get("model"))
+        return Reply(body, responses, request_id, latency_s, created_at, headers)
 
     def _failure(
-        self, status: int | None, http: httpx2.Response, sent: dict[str, Any], body: bytes | None = None
+        self, status: int | None, answer: Answer, sent: dict[str, Any], body: bytes | None = None
     ) -> RequestFailed:
         """What an error response says; with HTTP 200 somebody may have worked before it."""
-        if 300 <= http.status_code < 400:
-            return self._of_the_address(f"HTTP {http.status_code} in place of an answer")
+        if 300 <= answer.status < 400:
+            return self._of_the_address(f"HTTP {answer.status} in place of an answer")
         failure = failure_of(
             status,
-            self._mask.bytes(http.content if body is None else body),
-            self._headers(http),
+            self._mask.bytes(answer.body if body is None else body),
+            self._headers(answer),
             sent=sent,
             answered=self._answered,
             key_name=self._key_name,
         )
-        failure.perhaps_billed |= http.status_code < 400
+        failure.perhaps_billed |= answer.status < 400
         return failure
 
     def _unreached(self, error: Exception, after_s: float) -> RequestFailed:
@@ -207,11 +205,10 @@ class ChatClient:
         causes = _causes(error)
         if told := _trouble_with_the_address(causes):
             return self._of_the_address(self._mask.text(told))
-        if any(isinstance(cause, _TooLarge) for cause in causes):
+        if any(isinstance(cause, TooLarge) for cause in causes):
             told = f"a body of more than {LARGEST_BODY >> 20} MB, not read to its end"
             return RequestFailed("retry", told, perhaps_billed=True)
         never_sent = any(isinstance(c, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) for c in causes)
-        # The transport calls a refused or dropped connection a timeout too; only its cause tells them apart.
         if any(isinstance(cause, TimeoutError) for cause in causes):
             told = f"no answer within {after_s:.0f} s"
         else:
@@ -222,8 +219,9 @@ class ChatClient:
         """So it is for every request, unless this server has answered before: then it is a passing trouble."""
         return RequestFailed("retry" if self._answered else "stop", told, perhaps_billed=False)
 
-    def _headers(self, http: httpx2.Response) -> dict[str, str]:
-        return {n: self._mask.text(v) for n, v in http.headers.items() if n.startswith(KEPT_HEADERS)}
+    def _headers(self, answer: Answer) -> dict[str, str]:
+        lower = ((name.lower(), value) for name, value in answer.headers.items())
+        return {name: self._mask.text(value) for name, value in lower if name.startswith(KEPT_HEADERS)}
 
     def _notice(self, said: Any, asked: Any) -> None:
         """Logs once a name of a model that is not a longer or shorter form of the one asked for."""
@@ -234,69 +232,28 @@ class ChatClient:
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._client.close()
+        await self._wire.close()
 
 
-class _Moved(Exception):
-    """A redirect that is not followed; the message says where to."""
+def _malformed(what: str, body: bytes, request_id: str | None, headers: Mapping[str, str]) -> RequestFailed:
+    start = body[:400].decode(errors="replace")[:80]
+    told = what if what.endswith("choices") else f"{what}: {start!r}"
+    told += f" (request {request_id})" if request_id else ""
+    return RequestFailed("retry", told, perhaps_billed=True, headers=headers)
 
 
-class _TooLarge(Exception):
-    """A body that does not end."""
-
-
-def _refuse_to_leave(response: httpx2.Response) -> None:
-    """Raises _Moved at a redirect to elsewhere, where key and prompts must not go, or one that turns POST into GET."""
-    if not response.has_redirect_location:
-        return
-    here, there = response.request.url, response.request.url.join(response.headers["location"])
-    same_place = (here.scheme, here.host, here.port) == (there.scheme, there.host, there.port)
-    if not same_place or (response.request.method == "POST" and response.status_code not in (307, 308)):
-        base = str(there.copy_with(query=None, fragment=None)).removesuffix("/chat/completions").removesuffix("/models")
-        raise _Moved(
-            f"the server redirects to {base} (HTTP {response.status_code}), which is not followed: "
-            f"if you trust that address, set model.base_url={base}"
-        )
-
-
-async def _stay_and_measure(response: httpx2.Response) -> None:
-    _refuse_to_leave(response)
-    assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _Measured(response.stream)
-
-
-class _Measured(httpx2.AsyncByteStream):
-    """A body that is read no further than LARGEST_BODY."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in self._stream:
-            size += len(chunk)
-            if size > LARGEST_BODY:
-                raise _TooLarge
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-def _direct(url: str) -> dict[str, Any]:
-    """No proxy that the environment names can reach this machine's own loopback."""
-    host = urlsplit(url).hostname or ""
+def _encoded(body: dict[str, Any]) -> bytes:
+    """As JSON. Raises UnicodeEncodeError at half a surrogate pair."""
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    return {f"all://[{host}]" if ":" in host else f"all://{host}": None} if loopback else {}
+        return orjson.dumps(body)
+    except TypeError:  # that, or a whole number beyond 64 bits
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _trouble_with_the_address(causes: list[BaseException]) -> str | None:
     """What no repetition mends, where it is among the causes."""
     for cause in causes:
-        if isinstance(cause, _Moved):
+        if isinstance(cause, Moved):
             return str(cause)
         if isinstance(cause, httpx2.TooManyRedirects):
             return "the server redirects in a circle"

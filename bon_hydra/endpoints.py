@@ -8,18 +8,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from bon_hydra.client import ChatClient, Reply
+from bon_hydra.client import Reply
 from bon_hydra.failures import RequestFailed
 
 FIRST_S, LONGEST_S = 1.0, 60.0
 """How long an endpoint that failed is left out; doubled each time that it fails again."""
 
 
+class Client(Protocol):
+    """Whoever asks one endpoint: a `ChatClient`, or what stands for one elsewhere."""
+
+    async def complete(self, body: dict[str, Any]) -> Reply: ...
+
+    async def close(self) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class _Endpoint:
-    client: ChatClient
+    client: Client
     in_flight: int = 0
     asked: int = 0
     out_until: float = 0.0
@@ -37,7 +45,7 @@ class Home:
 class Endpoints:
     """The clients of one run. `now` gives seconds."""
 
-    def __init__(self, clients: Sequence[ChatClient], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clients: Sequence[Client], now: Callable[[], float] = time.monotonic) -> None:
         self._endpoints = [_Endpoint(client) for client in clients]
         self._now = now
 

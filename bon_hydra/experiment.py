@@ -8,6 +8,7 @@ meets its own answers there.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -27,9 +28,10 @@ from bon_hydra import __version__, prompts
 from bon_hydra.budget import Budget
 from bon_hydra.halt import Halt
 from bon_hydra.limits import Limits
-from bon_hydra.names import dataset_name, parquet_path, shown_path, store_file
-from bon_hydra.plan import earlier_answers, forecast, told
+from bon_hydra.names import dataset_name, is_url, parquet_path, shown_path, store_file
+from bon_hydra.plan import earlier_answers, forecast, reuse, told
 from bon_hydra.preflight import Prepared
+from bon_hydra.publishing import publish
 from bon_hydra.queries.load import DatasetError, QuerySource
 from bon_hydra.records import Judged, Query
 from bon_hydra.report.progress import RunProgress
@@ -37,13 +39,16 @@ from bon_hydra.report.summary import write_summary
 from bon_hydra.report.tables import console, final_table
 from bon_hydra.report.terminal import Terminal
 from bon_hydra.results import ResultsWriter, RunFields, Tally
+from bon_hydra.runners import workforce
 from bon_hydra.running import at_work
 from bon_hydra.sampling import Asked, Sampler
 from bon_hydra.saved import replace_file, resolved_yaml
 from bon_hydra.schema import Config, ConfigError, in_one_line
 from bon_hydra.server import client_when_needed
+from bon_hydra.shards import shard_of
 from bon_hydra.store import CandidateStore, Stored, StoreFailed
 from bon_hydra.store.candidates import Done
+from bon_hydra.trackers import tracked
 from bon_hydra.verifiers.pool import Judges
 from bon_hydra.versions import git_commit, packages
 
@@ -70,6 +75,8 @@ class Origin:
     """So many runs share the rate limits."""
     store: Path | None = None
     """The candidate store, where a sweep's job cannot use `output.store`."""
+    sweep: str = ""
+    """The sweep it is a job of, by its id."""
 
 
 def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
@@ -87,15 +94,19 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
         metadata = _metadata(prepared, origin, resolved)
         running = {"status": "running", "run_id": origin.run_id, "started_at": metadata["started_at"]}
         replace_file(folder / "summary.json", _json({**running, "pid": os.getpid(), "metadata": metadata}) + "\n")
-        try:
-            with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
-                ending = loop.run(_run(prepared, folder, origin, metadata))
-            summary = write_summary(ending.parquet, ending.status)
-            console().print(final_table(summary))
-            ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
-        except (OSError, StoreFailed) as error:
-            log.error("the results cannot be written: %s", error)
-            ending = Ending("failed", f"the results cannot be written: {error}")
+        with tracked(prepared.config, folder, origin.sweep) as tell_trackers:
+            try:
+                with asyncio.Runner(loop_factory=_fastest_loop()) as loop:
+                    ending = loop.run(_run(prepared, folder, origin, metadata))
+                summary = write_summary(ending.parquet, ending.status)
+                console().print(final_table(summary))
+                ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
+                if is_url(prepared.config.output.dir):
+                    ending = _published(ending, folder, origin.run_id, prepared.config.output.dir)
+            except (OSError, StoreFailed) as error:
+                log.error("the results cannot be written: %s", error)
+                ending = Ending("failed", f"the results cannot be written: {error}")
+            tell_trackers(ending.status, ending.exit_code)
         _say_goodbye(folder, ending)
     return ending
 
@@ -126,8 +137,6 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
     store_path = origin.store or store_file(config, folder)
     halt = Halt()
     started = time.monotonic()
-    # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
-    window = asyncio.Semaphore(2 * config.concurrency + 8)
 
     with ExitStack() as resources:
         store = resources.enter_context(CandidateStore(store_path, run_id, dataset_name(config)))
@@ -139,22 +148,27 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         )
         writing = resources.enter_context(ThreadPoolExecutor(1, "results"))
         progress = resources.enter_context(RunProgress(_expected(config, len(source.splits))))
-        for line in _hello(prepared, folder, await earlier_answers(prepared, store)):
+        history = await earlier_answers(prepared, store)
+        for line in _hello(prepared, folder, history, await reuse(prepared, store, history)):
             progress.say(line)
         async with AsyncExitStack() as services:
-            workers = config.runner.workers or min(8, os.cpu_count() or 1)
-            judges = await services.enter_async_context(Judges(workers, sandbox=config.runner.sandbox, kept=store))
-            open_client = await services.enter_async_context(client_when_needed(config, progress.say))
 
             def say(line: str) -> None:
                 log.info("%s", line)
                 progress.say(line)
 
+            programs = prepared.sandbox_level != "none"
+            work = await services.enter_async_context(workforce(config, prepared.identity, programs, say))
+            # Enough queries at once to fill all slots while others are judged; they bound what is in memory.
+            window = asyncio.Semaphore(2 * config.concurrency + max(8, 2 * work.bench.places))
+            judges = await services.enter_async_context(Judges(work.bench, sandbox=config.runner.sandbox, kept=store))
+            open_client = await services.enter_async_context(client_when_needed(config, progress.say, work.client_of))
             limits = Limits(
                 config.concurrency,
                 _share(config.model.requests_per_minute, origin.side_by_side),
                 _share(config.model.tokens_per_minute, origin.side_by_side),
                 say,
+                work.limiter,
             )
             sampler = Sampler(
                 config,
@@ -185,6 +199,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                     window.release()
 
             watching = asyncio.create_task(_watch(progress, writer, sampler, limits))
+            resources.enter_context(_garbage_of_the_run_alone())
             async with asyncio.TaskGroup() as queries:
                 asked = 0
                 try:
@@ -218,6 +233,15 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
     return Ending(status, halt.message, linked(parquet, folder), _reused(writer.tally))
 
 
+def _published(ending: Ending, folder: Path, run_id: str, url: str) -> Ending:
+    """The run's folder is at `url` too; where that cannot be written, the run has failed, but is here still."""
+    try:
+        console().print(f"published at {publish(folder, run_id, url)}")
+    except ConfigError as error:
+        return replace(ending, status="failed", message=str(error))
+    return ending
+
+
 def _verified_per_dollar(overall: dict[str, Any]) -> float:
     share, cost = overall["any_candidate_rate"] or 0.0, overall["cost_usd"]
     return share * overall["queries"] / cost if cost else share
@@ -245,6 +269,16 @@ async def _in_a_thread(queries: Iterator[Query]) -> AsyncIterator[Query]:
                 return
             for query in batch:
                 yield query
+
+
+@contextmanager
+def _garbage_of_the_run_alone() -> Iterator[None]:
+    """What the imports have made, half a million objects, is not looked through again and again for garbage."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
@@ -277,15 +311,17 @@ async def _watch(progress: RunProgress, writer: ResultsWriter, sampler: Sampler,
 
 def _show(progress: RunProgress, writer: ResultsWriter, sampler: Sampler, limits: Limits) -> None:
     tally, failed = writer.tally, sampler.asked.failed_attempts
-    extra = [f"{tally.reused} reused"] if tally.reused else []
-    extra += [f"{failed} failed attempts"] if failed else []
+    extra = [f"{tally.reused:,} reused"] if tally.reused else []
+    extra += [f"{failed:,} failed {'attempt' if failed == 1 else 'attempts'}"] if failed else []
     extra += [held] if (held := limits.state()) else []
     each = tally.cost_usd / tally.bought if tally.cost_usd is not None and tally.bought else None
-    progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, each, " · ".join(extra))
+    progress.show(tally.candidates, tally.scored, tally.verified, tally.cost_usd, each, extra)
 
 
 def _expected(config: Config, splits: int) -> int | None:
-    return config.max_queries * splits * config.num_candidates if config.max_queries else None
+    if config.max_queries is None:
+        return None
+    return shard_of(config.dataset.shard).size(config.max_queries) * splits * config.num_candidates
 
 
 def _read(source: QuerySource) -> dict[str, Any]:
@@ -361,12 +397,13 @@ def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, st
     }
 
 
-def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Iterator[str]:
-    """The first lines of a run: what is asked of whom, how often, what it may cost, and where it goes."""
+def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], reused: str) -> Iterator[str]:
+    """The first lines of a run: what is asked of whom, how often, what it may cost, what is reused, where it goes."""
     config = prepared.config
     most, splits = config.max_queries, prepared.source.splits
     calls = _expected(config, len(splits))
     asked = f"all queries of {', '.join(splits)}" if most is None else f"up to {most} queries of {', '.join(splits)}"
+    asked += f", of them shard {config.dataset.shard}" if config.dataset.shard else ""
     yield (
         f"{config.experiment_name}: {asked}, N={config.num_candidates}"
         + ("" if calls is None else f", so up to {calls:,} calls")
@@ -375,6 +412,7 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
     if calls is None:
         yield "for each 1,000 of them:"
     yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
+    yield f"reused      {reused}"
     if prepared.sandbox_level != "none":
         yield f"code of the model's runs in the sandbox at level {prepared.sandbox_level}"
     if prepared.unreachable:
@@ -388,17 +426,16 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored]) -> Itera
 
 
 def _say_goodbye(folder: Path, ending: Ending) -> None:
-    terminal = Terminal(stderr=True, highlight=False, markup=False, emoji=False)  # a server's words are no markup
+    terminal = Terminal(stderr=True)
     shown = shown_path(folder)
     if ending.reused:
-        terminal.print(ending.reused, soft_wrap=True)
+        terminal.say(ending.reused)
     if ending.message:
-        terminal.print(f"{ending.status}: {ending.message}", style="bold red", soft_wrap=True)
+        terminal.say(f"{ending.status}: {ending.message}", "bold red")
     if ending.status != "complete":
         more = " budget_usd=MORE" if ending.status == "budget_reached" else ""
-        kept = f"What arrived is kept. For the rest: bon resume {shown}{more}"
-        terminal.print(kept, soft_wrap=True)
-    terminal.print(f"bon inspect {shown}    bon show {shown}", style="dim", soft_wrap=True)
+        terminal.command(f"What arrived is kept. For the rest: bon resume {shown}{more}")
+    terminal.command(f"Next: bon inspect {shown}\n      bon show {shown}", "dim")
 
 
 def linked(parquet: Path, folder: Path) -> Path:

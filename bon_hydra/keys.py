@@ -15,17 +15,26 @@ SENT = ("temperature", "top_p", "reasoning_effort", "stop")
 """Sampling keys that go out under their own names; null is not sent."""
 
 
-def candidate_keys(
-    config: Config, identity: str, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
-) -> list[bytes]:
-    """The store's keys of candidates 0 … N-1, 16 bytes each."""
-    sampling = {name: getattr(config, name) for name in (*SENT, "max_tokens", "seed")}
-    # A map's keys are texts on the wire, and sorting them needs that here too (`logit_bias: {50256: -100}`).
-    extra_body = json.loads(json.dumps(config.model.extra_body, default=str))
-    determines = [KEY_VERSION, identity, config.model.name, messages, tools, sampling, extra_body]
-    text = json.dumps(determines, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    base = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return [hashlib.sha256(base + index.to_bytes(4, "big")).digest()[:16] for index in range(config.num_candidates)]
+class Keys:
+    """The store's keys under one configuration; what all of its queries have in common is put into words once."""
+
+    def __init__(self, config: Config, identity: str) -> None:
+        sampling = {name: getattr(config, name) for name in (*SENT, "max_tokens", "seed")}
+        # A map's keys are texts on the wire, and sorting them needs that here too (`logit_bias: {50256: -100}`).
+        extra_body = json.loads(json.dumps(config.model.extra_body, default=str))
+        self._before = _text([KEY_VERSION, identity, config.model.name])[:-1]
+        self._after = _text([sampling, extra_body])[1:]
+        self._indices = [index.to_bytes(4, "big") for index in range(config.num_candidates)]
+
+    def of(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None) -> list[bytes]:
+        """Of candidates 0 … N-1, 16 bytes each."""
+        text = ",".join((self._before, _text(messages), _text(tools), self._after))
+        base = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        return [hashlib.sha256(base + index).digest()[:16] for index in self._indices]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def hash30(seed: int, query_id: str) -> int:

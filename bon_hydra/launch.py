@@ -172,7 +172,11 @@ def _run(prepared: Any, folder: Path, point: sweeps.Point, sweep: sweeps.Sweep |
 
         account = "" if sweep.shares else sweep.sweep_id
         origin = replace(
-            origin, account=account, side_by_side=sweep.side_by_side, store=own_store(sweep, folder.parent)
+            origin,
+            account=account,
+            side_by_side=sweep.side_by_side,
+            store=own_store(sweep, folder.parent),
+            sweep=sweep.sweep_id,
         )
     ending = experiment.run(prepared, folder, origin)
     return Ended(ending.exit_code, ending.status, ending.message, ending.value)

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from aiolimiter import AsyncLimiter
 
@@ -25,6 +26,21 @@ HEADROOM = 0.97
 """The part of what a server says it allows that is used: its clock and the way there are not ours."""
 SLOWEST = 0.1
 """However little a server says is left, this part of its limit is tried."""
+
+
+class Limiter(Protocol):
+    """What hands out the units of a configured limit evenly."""
+
+    async def acquire(self) -> None:
+        """Returns when one unit may be used."""
+
+
+def own_limiter(_: str, rate: float) -> Limiter:
+    """For this process alone; `rate` in units a second.
+
+    (1, 1 / rate) and not (60 * rate, 60), which would let a whole minute's requests through at once.
+    """
+    return AsyncLimiter(1, 1 / rate)
 
 
 class Turn:
@@ -65,6 +81,7 @@ class Limits:
         requests_per_minute, tokens_per_minute: upper bounds; None is none. What the server says or teaches lowers
             the pace below them and never raises it above.
         say: gets one plain line for each pause and change of pace.
+        limiter: makes what hands out `requests` or `tokens` at so many units a second.
     """
 
     def __init__(
@@ -73,12 +90,11 @@ class Limits:
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
         say: Callable[[str], None] = lambda _: None,
+        limiter: Callable[[str, float], Limiter] = own_limiter,
     ) -> None:
         self._slots = asyncio.Semaphore(concurrency)
-        # The configured limits are aiolimiter's. (1, 60 / rate) and not (rate, 60), which would let a whole minute's
-        # requests through at once.
-        self._requests = AsyncLimiter(1, 60 / requests_per_minute) if requests_per_minute else None
-        self._tokens = AsyncLimiter(1, 1 / QUANTA_PER_SECOND) if tokens_per_minute else None
+        self._requests = limiter("requests", requests_per_minute / 60) if requests_per_minute else None
+        self._tokens = limiter("tokens", QUANTA_PER_SECOND) if tokens_per_minute else None
         self._quantum = (tokens_per_minute or 0) / 60 / QUANTA_PER_SECOND
         self._owed = 0.0  # tokens that were let through and do not fill a quantum yet; negative: given back
         # What is discovered changes while requests wait for it, which an AsyncLimiter's rate cannot.

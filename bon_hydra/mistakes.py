@@ -122,5 +122,5 @@ def _no_header(text: str) -> str | None:
     return (
         "experiment: the experiment's YAML must begin with the line `# @package _global_`, so that its keys override "
         "the run's own (as in conf/experiment/quickstart.yaml); without it they land below a key `experiment`, which "
-        "there is not"
+        "there is not. A byte order mark before it, as some editors on Windows write one, hides it"
     )

@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bon_hydra.schema import Config
+from bon_hydra.schema import Config, OutputConfig
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """What a terminal would take for a command is shown as its code."""
+LOCAL_DIR = "outputs"
+"""Where runs work whose `output.dir` is a URL."""
 GROUPS = ("dataset", "prompt", "model", "sampling", "output", "runner", "experiment")
 
 
@@ -22,9 +24,22 @@ def safe(text: Any) -> str:
     return re.sub(r"[^\w.,=+-]+", "-", str(text)).strip("-.")[:80] or "run"
 
 
+def is_url(text: str) -> bool:
+    """Whether a file or folder is named by a URL, which something must be fetched from or put to."""
+    return "://" in text
+
+
+def local_dir(output: OutputConfig) -> Path:
+    """Where runs work: `output.dir`, or where that is a URL, the local folder that the store is in."""
+    if not is_url(output.dir):
+        return Path(output.dir)
+    return Path(output.store).parent if output.store else Path(LOCAL_DIR).absolute()
+
+
 def dated_folder(folder: str, name: str | None) -> str:
-    """`<folder>/2026-11-23/14-05-33_<name>`, of this moment."""
+    """`<folder>/2026-11-23/14-05-33_<name>`, of this moment; a URL's runs work in the local `outputs`."""
     now = datetime.now()
+    folder = LOCAL_DIR if is_url(folder) else folder
     return f"{folder}/{now:%Y-%m-%d}/{now:%H-%M-%S}_{safe(name)}"
 
 

@@ -163,7 +163,8 @@ class Pace:
         here = Stretch(now, self._number + SKIPPED)
         refused, seen = last.all_refused, last.all_seen
         self._trial = Trial(refused, seen, last.share, last.old_rate, known_by, last.which + 1, here)
-        self._say(f"{of.share:.0%} refused (429): {60 * rate:,.0f} requests a minute, to see whether that helps")
+        told = f"{of.share:.0%} of the requests were refused (429)"
+        self._say(f"{told}: {60 * rate:,.0f} a minute from now on, to see whether that helps")
 
     def _judge(self, trial: Trial, now: float, retry_after_s: float | None) -> None:
         """Ends a trial as soon as it tells something."""
@@ -173,7 +174,7 @@ class Pace:
         elif trial.stayed() and trial.is_habit():
             self._habit, self._refused_at = trial.all_refused / trial.all_seen, None
             self._free(now) if trial.old_rate is None else self._change(trial.old_rate, now)
-            self._say(f"{self._habit:.0%} are refused (429) whatever the pace: going on as before")
+            self._say(f"{self._habit:.0%} of the requests are refused (429) whatever the pace: going on as before")
         elif trial.stayed():
             self._try_lower(here, rate * (1 - here.at_least), here.seen - here.refused, now, retry_after_s)
 
@@ -227,7 +228,7 @@ class Pace:
         self._trial = self._excess = None
         self._opened = max(self._opened, now - WINDOW_S)
         asked = "as the server asks" if retry_after_s else "the server does not say how long"
-        self._say(f"refused (429): paused {seconds:.1f} s, {asked}")
+        self._say(f"the server refused (429): paused {seconds:.1f} s, {asked}")
 
     def _open(self, probe: Sent, now: float) -> None:
         """The probe was taken: from now on the pace of what was taken since the last time."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, variance
 
 from bon_hydra import prompts
 from bon_hydra.bodies import read_choice
-from bon_hydra.keys import candidate_keys, prompt_bytes
+from bon_hydra.keys import Keys, prompt_bytes
 from bon_hydra.names import dataset_name
 from bon_hydra.preflight import Prepared
 from bon_hydra.prices import Prices, cost_of
+from bon_hydra.queries.load import DatasetError
 from bon_hydra.sampling import OVERHEAD_TOKENS
 from bon_hydra.schema import ConfigError, in_one_line
 from bon_hydra.store import CandidateStore, Stored
@@ -22,6 +23,8 @@ HISTORY = 200
 """So many earlier answers of a model over a data set say enough of its next ones."""
 FEWEST = 10
 """Fewer say nothing."""
+LOOKED_UP = 256
+"""So many queries are looked up in the store before a run starts."""
 BYTES_A_TOKEN = 4
 """Of a prompt, roughly, in the lower end of a range; the upper takes every byte for a token."""
 
@@ -80,6 +83,7 @@ async def _plan(prepared: Prepared) -> Plan:
     splits = dict.fromkeys(prepared.source.splits, 0)
     candidates = reused = sent_bytes = 0
     history: Sequence[Stored] = ()
+    keys = Keys(config, prepared.identity)
     try:
         for query in prepared.source:
             messages = prompts.render(query, config.prompt)
@@ -87,7 +91,7 @@ async def _plan(prepared: Prepared) -> Plan:
             candidates += config.num_candidates
             there = 0
             if store:
-                there = await store.count(candidate_keys(config, prepared.identity, messages, query.tools))
+                there = await store.count(keys.of(messages, query.tools))
             reused += there
             sent_bytes += prompt_bytes(messages, query.tools) * (config.num_candidates - there)
         if store:
@@ -102,6 +106,25 @@ async def earlier_answers(prepared: Prepared, store: CandidateStore) -> list[Sto
     """What the store has of this model over this data set."""
     name = prepared.config.model.name or ""
     return await store.history(prepared.identity, name, dataset_name(prepared.config), HISTORY)
+
+
+async def reuse(prepared: Prepared, store: CandidateStore, history: Sequence[Stored]) -> str:
+    """What of a run's first queries the store has, in a few words; looked up where there may be any."""
+    if not history:
+        return "nothing: the store has no answer of this model on this data set"
+    config, source = prepared.config, prepared.source
+    each = max(1, LOOKED_UP // len(source.splits))
+    whole = source.max_queries is not None and source.max_queries <= each
+    there = candidates = 0
+    makes = Keys(config, prepared.identity)
+    try:
+        for query in replace(source, max_queries=source.max_queries if whole else each, counts={}):
+            keys = makes.of(prompts.render(query, config.prompt), query.tools)
+            there += await store.count(keys)
+            candidates += len(keys)
+    except (ConfigError, DatasetError):  # the run meets it too, and says what it is
+        return "unknown: not all of the first queries can be read"
+    return f"{there:,} of {'' if whole else 'the first '}{candidates:,} candidates are in the store"
 
 
 def forecast(prepared: Prepared, calls: int, sent_bytes: int, history: Sequence[Stored]) -> Forecast:

@@ -22,16 +22,29 @@ from omegaconf import OmegaConf
 
 from bon_hydra import prompts
 from bon_hydra.keys import prompt_bytes
-from bon_hydra.names import parquet_path
+from bon_hydra.names import LOCAL_DIR, is_url, local_dir, parquet_path
 from bon_hydra.prices import Prices, prices_of
+from bon_hydra.publishing import check as check_storage
 from bon_hydra.queries.load import DatasetError, QuerySource, open_queries
 from bon_hydra.records import Query
 from bon_hydra.sandbox.probe import probe
-from bon_hydra.schema import EMBEDDED, Config, ConfigError, DatasetConfig, ModelConfig, SourcesConfig, addresses
+from bon_hydra.schema import (
+    EMBEDDED,
+    Config,
+    ConfigError,
+    DatasetConfig,
+    ModelConfig,
+    OutputConfig,
+    SourcesConfig,
+    addresses,
+)
 from bon_hydra.store import CandidateStore
+from bon_hydra.trackers import installed
 from bon_hydra.verifiers import SANDBOXED, UnknownVerifier, verifier_of
 
 log = logging.getLogger(__name__)
+
+STORE = "store.sqlite"
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,7 @@ def prepare(config: Config, own_file: bool = False) -> Prepared:
     """
     config = replace(config, output=_output(config), model=replace(config.model, gguf=_absolute(config.model.gguf)))
     _check_verifiers(config.dataset.verifier)
+    _check_trackers(config.output.trackers)
     asks_nothing = config.dry_run and config.model.name is not None  # then neither key nor server is needed
     listed, unreachable = ({}, None) if asks_nothing else _served(_frozen(config.model))
     if unreachable and config.model.name is None:
@@ -93,9 +107,20 @@ def prepare(config: Config, own_file: bool = False) -> Prepared:
     config.splits = None
     firsts = _firsts(source)
     sizes = [prompt_bytes(prompts.render(first, config.prompt), first.tools) for first in firsts]
-    sandbox = config.runner.sandbox
-    level = probe(sandbox.level, sandbox.allow_unsafe) if any(q.verifier in SANDBOXED for q in firsts) else "none"
+    programs = any(query.verifier in SANDBOXED for query in firsts)
+    level = _sandbox_level(config, programs)
     return Prepared(config, source, identity, described, prices, unreachable, level, sum(sizes) // len(sizes))
+
+
+def _sandbox_level(config: Config, programs: bool) -> str:
+    """How programs are confined where they will run, as a canary found; `none` where there are none to run."""
+    runner = config.runner
+    if runner.name == "ray" and not config.dry_run:
+        from bon_hydra.cluster.start import connect, fit_nodes
+
+        connect(runner.address)
+        return fit_nodes(runner.sandbox if programs else None)
+    return probe(runner.sandbox.level, runner.sandbox.allow_unsafe) if programs else "none"
 
 
 def _firsts(source: QuerySource) -> list[Query]:
@@ -108,6 +133,7 @@ def _firsts(source: QuerySource) -> list[Query]:
         read = "; ".join(reason for counts in source.counts.values() for reason in counts.reasons)
         raise ConfigError(
             f"dataset.path: {source.path} gives no query for {', '.join(source.splits)}"
+            + (f" in shard {source.dataset.shard}, so fewer shards will do" if source.dataset.shard else "")
             + (f" ({read})" if read else "")
         )
     return firsts
@@ -227,11 +253,34 @@ def _check_verifiers(verifier: Any) -> None:
                 raise ConfigError(f"dataset.verifier: {error}") from None
 
 
+def _check_trackers(trackers: list[str]) -> None:
+    for tracker in trackers:
+        if not installed(tracker):
+            raise ConfigError(
+                f"output.trackers: {tracker} needs an extra that is not installed: pip install 'bon_hydra[{tracker}]'"
+            )
+
+
 def _absolute(path: str | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().absolute())
 
 
-def _output(config: Config) -> Any:
+def _published(output: OutputConfig, dry_run: bool) -> OutputConfig:
+    """Runs of a URL work here, and are put there when they have ended."""
+    store = output.store
+    if store == f"{output.dir}/{STORE}":
+        store = f"{LOCAL_DIR}/{STORE}"
+    for key, path in (("store", store), ("file", output.file)):
+        if path and is_url(path):
+            raise ConfigError(f"output.{key}: got {path}, wanted a path on a local disk; output.dir may be a URL")
+    if not dry_run:
+        check_storage(output.dir)
+    return replace(output, store=_absolute(store))
+
+
+def _output(config: Config) -> OutputConfig:
+    if is_url(config.output.dir):
+        return _published(config.output, config.dry_run)
     folder = Path(config.output.dir).expanduser().absolute()
     if "${" in str(folder):
         raise ConfigError(
@@ -248,6 +297,6 @@ def _output(config: Config) -> Any:
 
 def _check_file(config: Config) -> None:
     """A file of one's own choice is never overwritten: it holds another run."""
-    path = parquet_path(config, Path(config.output.dir))
+    path = parquet_path(config, local_dir(config.output))
     if "/" in config.output.file and path.exists():
         raise ConfigError(f"output.file: {path} is there already and holds another run; name another file, or move it")

@@ -15,7 +15,7 @@ Knows neither clocks nor what follows of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,17 +56,13 @@ class Allowance:
         return (self.remaining + own) / self.reset_s / self.rate
 
 
-def of_interest(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The headers that speak of limits, names in lower case; nothing else of a response goes further."""
-    lower = ((name.lower(), value) for name, value in headers)
-    return {name: value for name, value in lower if "ratelimit" in name}
-
-
 def allowances(headers: Mapping[str, str], now: float) -> dict[str, Allowance]:
     """The limits of up to a minute, `requests` and `tokens`; names in lower case, `now` in seconds since 1970.
 
     Limits on input or output tokens alone are not read, nor what makes no sense (Azure sends -1).
     """
+    if not any("ratelimit" in name for name in headers):
+        return {}
     said: dict[tuple[str, str], dict[str, float]] = {}
     for name, value in headers.items():
         if name in ("ratelimit", "ratelimit-policy"):

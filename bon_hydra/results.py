@@ -69,6 +69,11 @@ SCHEMA = pa.schema(
 )
 """The file's columns, in their order; names and meanings are a promise to notebooks and scripts."""
 
+LONG = tuple(
+    SCHEMA.get_field_index(name)
+    for name in ("question", "prompt", "tools", "reference", "source_meta", "response", "reasoning", "tool_calls")
+)
+"""Where a row holds most of its text."""
 BATCH_ROWS = 512
 BATCH_CHARACTERS = 1 << 20
 """Rows are turned into Arrow arrays when there are so many, or when they hold so much text."""
@@ -332,7 +337,7 @@ class ResultsWriter:
 
     def _append(self, rows: Rows) -> None:
         self._rows += rows
-        self._characters += sum(len(value) for values in rows for value in values if isinstance(value, str))
+        self._characters += sum(len(values[at] or "") for values in rows for at in LONG)
         if len(self._rows) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
             self._convert()
             if sum(batch.nbytes for batch in self._batches) >= GROUP_BYTES:
@@ -367,6 +372,39 @@ def rewrite(
             writer.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), row_group_size=len(rows))
         writer.add_key_value_metadata(dict(metadata()))
     _sync(path)
+
+
+def write_tables(path: Path, queries: Iterable[pa.Table], metadata: Callable[[], Mapping[str, str]]) -> None:
+    """Writes `path` from tables of a query each, in their order; whole or not there at all.
+
+    `metadata` is asked for when all are written; `total_records` and `schema_version` are added here.
+    """
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)  # a link of that name would lead elsewhere
+    written = 0
+    with pq.ParquetWriter(part, SCHEMA, compression="zstd", store_schema=False) as writer:
+        for group in _groups(queries):
+            writer.write_table(group, row_group_size=len(group))
+            written += len(group)
+        own = {"total_records": str(written), "schema_version": str(SCHEMA_VERSION)}
+        writer.add_key_value_metadata({**metadata(), **own})
+    _sync(part)
+    part.replace(path)
+    _sync(path.parent)
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The tables joined to such as a row group holds."""
+    waiting: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        waiting.append(table.cast(SCHEMA))
+        size += table.nbytes
+        if size >= GROUP_BYTES:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting, size = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def _sync(path: Path) -> None:

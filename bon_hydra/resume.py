@@ -23,9 +23,10 @@ from bon_hydra import experiment, sweeps
 from bon_hydra.endings import Ended
 from bon_hydra.hosts import divided, gather
 from bon_hydra.logs import log_to
-from bon_hydra.names import parquet_path, shown_path, store_file
+from bon_hydra.names import is_url, parquet_path, shown_path, store_file
 from bon_hydra.plan import refuse_unreachable
 from bon_hydra.preflight import Prepared, prepare
+from bon_hydra.publishing import publish
 from bon_hydra.report.summary import write_summary
 from bon_hydra.report.sweep.finish import finish_sweep, record_sweep
 from bon_hydra.running import at_work, is_running
@@ -102,6 +103,8 @@ def _resume_run(
         status, saved = _saved(folder)
         parquet = parquet_path(config, folder)
         if status == "complete" and parquet.exists():
+            if is_url(config.output.dir):  # what could not be put there then
+                print(f"published at {publish(folder, saved['run_id'], config.output.dir)}", file=sys.stderr)
             print(f"{shown_path(folder)}: complete already, nothing to do", file=sys.stderr)
             return Ended(0, "complete")
         written = read_metadata(parquet) if parquet.exists() else {}
@@ -121,8 +124,8 @@ def _resume_run(
             float(json.loads(saved.get("totals") or "{}").get("seconds") or 0),
         )
         _check_same(prepared, folder, saved, parquet.exists())
-    if sweep is not None and not sweep.shares:
-        origin = replace(origin, account=sweep.sweep_id)
+    if sweep is not None:
+        origin = replace(origin, account="" if sweep.shares else sweep.sweep_id, sweep=sweep.sweep_id)
     _check_budget(prepared.config, folder, origin)
     refuse_unreachable(prepared)
     log_to(folder)

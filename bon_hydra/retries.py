@@ -26,6 +26,11 @@ async def retrying(
 
     `tell` hears of each attempt that is to be repeated: its number, seconds until the next, and what it failed of.
     """
+    first: RequestFailed | None = None
+    try:
+        return await once()
+    except RequestFailed as error:  # most requests never come here
+        first = error
     async for attempt in AsyncRetrying(
         retry=retry_if_exception(lambda e: isinstance(e, RequestFailed) and e.kind == "retry"),
         stop=stop_after_attempt(max_retries + 1),
@@ -37,6 +42,9 @@ async def retrying(
         reraise=True,
     ):
         with attempt:
+            if first is not None:
+                failed, first = first, None
+                raise failed
             return await once()
     raise AssertionError("tenacity returns or raises")
 

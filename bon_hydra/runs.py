@@ -11,11 +11,14 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bon_hydra.names import is_url
 from bon_hydra.records import SCHEMA_VERSION
 from bon_hydra.running import is_running
 from bon_hydra.schema import ConfigError
@@ -92,6 +95,10 @@ def find_run(spec: str) -> Path:
 
 
 def _runs_of(spec: str) -> list[Path]:
+    if is_url(spec):
+        from bon_hydra.publishing import fetched
+
+        return fetched(spec)
     path = Path(spec).expanduser()
     if path.is_dir():
         runs = _parquets(path) or _runs_below(path)
@@ -268,6 +275,26 @@ def read_groups(path: Path) -> Iterator[list[dict[str, Any]]]:
     with _opened(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group).to_pylist()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A query's candidates."""
+
+    split: str
+    query_id: str
+    table: pa.Table
+
+
+def read_queries(path: Path) -> Iterator[Rows]:
+    """Every query's rows in the file's order, whole; memory holds one row group."""
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            names = [table.column(name).to_numpy() for name in ("split", "query_id")]
+            changes = np.flatnonzero((names[0][1:] != names[0][:-1]) | (names[1][1:] != names[1][:-1])) + 1
+            for start, end in pairwise([0, *changes.tolist(), table.num_rows] if table.num_rows else []):
+                yield Rows(names[0][start], names[1][start], table.slice(start, end - start))
 
 
 def _as_ours(rows: Any) -> Any:

@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bon_hydra.bodies import read_choice
+from bon_hydra.bodies import read_choice, read_choices
 from bon_hydra.budget import Budget, BudgetReached, Reserved
 from bon_hydra.choices import Choices
 from bon_hydra.client import Reply
 from bon_hydra.endpoints import Endpoints, Home
 from bon_hydra.failures import EARLY, EarlyRefusals, RequestFailed
 from bon_hydra.halt import Halt
-from bon_hydra.keys import candidate_keys, prompt_bytes, seeds
+from bon_hydra.keys import Keys, prompt_bytes, seeds
 from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices, cost_of
 from bon_hydra.records import Candidate, Message, Query, Response
@@ -92,6 +92,7 @@ class Sampler:
         self._config, self._run_id, self._identity = config, run_id, identity
         self._store, self._limits, self._budget, self._prices, self._halt = store, limits, budget, prices, halt
         self._open_client = open_client
+        self._keys = Keys(config, identity)
         self._spelling = Spelling(config)
         self._model = config.model.name or ""
         self._choices = Choices(config)
@@ -104,16 +105,16 @@ class Sampler:
 
     async def draw(self, query: Query, messages: Sequence[Message]) -> list[Candidate]:
         """The query's candidates in order of index; shorter than N only when the run is halting."""
-        keys = candidate_keys(self._config, self._identity, messages, query.tools)
+        keys = self._keys.of(messages, query.tools)
         candidates: dict[int, Candidate] = {}
         size = prompt_bytes(messages, query.tools)
-        for index, stored in enumerate(await self._store.get(keys)):
-            if stored is not None:
-                candidates[index] = known = self._known(index, keys[index], stored)
-                self.asked.met += stored.run_id == self._run_id
-                self._early.answered()
-                if known.response is not None:
-                    self._learn(size, known.response)
+        found = {index: stored for index, stored in enumerate(await self._store.get(keys)) if stored is not None}
+        for (index, stored), response in zip(found.items(), read_choices(found.values()), strict=True):
+            candidates[index] = self._candidate(index, keys[index], stored, response)
+            self.asked.met += stored.run_id == self._run_id
+            self._learn(size, response)
+        if found:
+            self._early.answered()
         if len(candidates) < len(keys):
             sent_seeds, body = seeds(self._config, query.query_id), self._spelling.body(query, messages)
             draw = _Draw(query.query_id, keys, sent_seeds, body, size)
@@ -142,7 +143,8 @@ class Sampler:
             for index, stored in found.items():
                 if isinstance(stored, Stored):
                     candidates[index] = self._known(index, draw.keys[index], stored)
-            await self._store.release([draw.keys[index] for index in mine if _not_had(candidates.get(index))])
+            if not_had := [draw.keys[index] for index in mine if _not_had(candidates.get(index))]:
+                await self._store.release(not_had)
             left = [index for index in left if index not in candidates]
             if left and not mine:
                 await self._halt.sleep(pause)

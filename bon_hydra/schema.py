@@ -89,6 +89,8 @@ class DatasetConfig:
     """One name, or split: name; null is the format's default."""
     sources: SourcesConfig = field(default_factory=SourcesConfig)
     """Local copies of the sets that Nemotron's code split is joined from."""
+    shard: str | None = None
+    """`i/k`: the i-th query of every k, so that k runs share the work; `bon merge` joins them. Null for all."""
     shuffle_seed: int | None = None
     """Draws a sample of the whole instead of its head; null takes the first rows."""
     dedupe: bool = True
@@ -158,13 +160,13 @@ class OutputConfig:
     """Where a run leaves what."""
 
     dir: str = "outputs"
-    """Where dated folders, `latest` and the store are."""
+    """Where dated folders, `latest` and the store are; a URL (`s3://…`) gets finished runs, which work in `outputs`."""
     file: str = "{experiment}_{model}_n{num_candidates}_t{temperature}.parquet"
     """The parquet file's name in the run folder, with {placeholders}; with a / in it, its path from here."""
     store: str | None = "${output.dir}/store.sqlite"
     """The SQLite file that keeps every answer for ever; null keeps it in the run folder until the run is complete."""
     trackers: list[str] = field(default_factory=list)
-    """None are built yet."""
+    """Where configuration, figures and parquet go besides: `mlflow`, `wandb`; each is an extra to install."""
 
 
 @dataclass
@@ -186,13 +188,13 @@ class RunnerConfig:
     """What runs the experiment."""
 
     name: str = "local"
-    """`local`: this machine."""
+    """`local`: this machine; `ray`: a cluster."""
     workers: int | None = None
-    """Verification processes; null is one a core, at most 8."""
+    """Verification processes; null is one a core, here at most 8. With `ray` so many on each node."""
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     """How code that a model wrote is confined."""
     address: str | None = None
-    """Of a cluster; `local` has none."""
+    """Of a Ray cluster that is there, `host:port` or `auto`; null starts one here."""
 
 
 @dataclass

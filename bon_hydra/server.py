@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from bon_hydra.client import ChatClient
 from bon_hydra.embedded import embedded_server, weights
-from bon_hydra.endpoints import Endpoints
+from bon_hydra.endpoints import Client, Endpoints
 from bon_hydra.schema import EMBEDDED, Config, addresses
 
 CONTEXT = 2048
@@ -19,21 +19,26 @@ MOST_SLOTS = 8
 
 @asynccontextmanager
 async def client_when_needed(
-    config: Config, say: Callable[[str], None]
+    config: Config, say: Callable[[str], None], client_of: Callable[[str], Client] | None = None
 ) -> AsyncIterator[Callable[[], Awaitable[Endpoints]]]:
     """Yields a function that gives the endpoints of the run; a run that needs none starts no server.
 
-    The embedded server has a slot for each request in flight, and ends with this context.
+    The embedded server has a slot for each request in flight, and ends with this context. It is asked from here; so are
+    others, unless `client_of` makes of their address who asks them.
     """
     one_at_a_time = asyncio.Lock()
     endpoints: Endpoints | None = None
+
+    def here(url: str) -> Client:
+        return ChatClient(config.model, url, config.concurrency)
+
     async with AsyncExitStack() as stack:
 
         async def opened() -> Endpoints:
             nonlocal endpoints
             async with one_at_a_time:
                 if endpoints is None:
-                    urls = addresses(config.model.base_url)
+                    urls, client = addresses(config.model.base_url), client_of
                     if urls == [EMBEDDED]:
                         path = await asyncio.to_thread(weights, config.model.gguf, say)
                         context = max(CONTEXT, 2 * (config.max_tokens or 0))
@@ -41,7 +46,8 @@ async def client_when_needed(
                         slots = min(config.concurrency, MOST_SLOTS)
                         server = embedded_server(path, slots=slots, context_per_slot=context)
                         urls = [await stack.enter_async_context(server)]
-                    endpoints = Endpoints([ChatClient(config.model, url, config.concurrency) for url in urls])
+                        client = None
+                    endpoints = Endpoints([(client or here)(url) for url in urls])
                     stack.push_async_callback(endpoints.close)
             return endpoints
 

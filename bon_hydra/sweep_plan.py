@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bon_hydra import prompts
-from bon_hydra.keys import candidate_keys, prompt_bytes
+from bon_hydra.keys import Keys, prompt_bytes
 from bon_hydra.plan import Forecast, cost_lines, earlier_answers, forecast
 from bon_hydra.preflight import Prepared
 from bon_hydra.store import CandidateStore
@@ -59,6 +59,7 @@ async def _plan(points: Sequence[Prepared]) -> SweepPlan:
         shares = [_Share() for _ in points]
         by_points = 0
         sources = {id(point.source): point.source for point in points}
+        makers = [Keys(point.config, point.identity) for point in points]
         # Several points may read the same query from sources of their own, such as another max_queries.
         told_before: dict[bytes, tuple[int, int]] | None = {} if len(sources) > 1 else None
         for key, source in sources.items():
@@ -70,7 +71,7 @@ async def _plan(points: Sequence[Prepared]) -> SweepPlan:
                     point = points[at]
                     n = point.config.num_candidates
                     messages = prompts.render(query, point.config.prompt)
-                    keys = candidate_keys(point.config, point.identity, messages, query.tools)
+                    keys = makers[at].of(messages, query.tools)
                     if keys[0] in known:  # the one before it has them all
                         continue
                     store = _store_of(point, stores)

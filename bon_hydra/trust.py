@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
+from bon_hydra.names import local_dir
 from bon_hydra.options import CONF
 from bon_hydra.preflight import is_own_server
 from bon_hydra.saved_run import SavedRun
@@ -64,6 +65,9 @@ def taken_over(run: SavedRun, keys: Collection[str]) -> tuple[Config, list[str]]
         if config.output.store != f"{config.output.dir}/store.sqlite":
             leave("output.store", f"since {config.output.store} is no store here; this run's is below output.dir")
         config.output.store = OutputConfig.store
+    if config.output.trackers and str(run.home) != run.config.output.dir:
+        config.output.trackers = []
+        leave("output.trackers", "since it would write into your accounts; say it here if you mean it")
     config.experiment_name = config.experiment_name or "rerun"
     config.dry_run = False
     if given("dataset.path", keys) and not given("dataset.revision", keys):
@@ -213,7 +217,8 @@ def refuse_moved(config: Config, folder: Path) -> None:
     Raises:
         ConfigError: it would send a key to an unknown host, write outside of its folder, or run programs unconfined.
     """
-    if Path(config.output.dir) in folder.absolute().parents or Path(config.output.dir) in folder.resolve().parents:
+    home = local_dir(config.output)
+    if home in folder.absolute().parents or home in folder.resolve().parents:
         return
     store = config.output.store
     would = None
@@ -221,12 +226,14 @@ def refuse_moved(config: Config, folder: Path) -> None:
         would = f"it would write {config.output.file}"
     elif store and not is_store(Path(store)):
         would = f"it would make {store}"
+    elif config.output.trackers:
+        would = f"it would write into your accounts ({', '.join(config.output.trackers)})"
     elif config.runner.sandbox.allow_unsafe:
         would = "it would run programs unconfined"
     would = would or refusal(config.model, permission(config.model, (), known_hosts(), ()))
     if would:
         raise ConfigError(
-            f"{folder}: was made below {config.output.dir} and lies elsewhere, so it may be another user's: {would}"
+            f"{folder}: was made below {home} and lies elsewhere, so it may be another user's: {would}"
             ". bon rerun takes it as data and asks you; to go on with a run of your own, move it back"
         )
 

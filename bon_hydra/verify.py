@@ -63,19 +63,22 @@ class Changes:
                 examples.append(f"{row['query_id']} candidate {row['candidate_idx']}: {was} -> {verdict.reason}")
 
 
-def verify(path: Path, workers: int, sandbox: SandboxConfig, write: bool) -> Changes:
-    """Judges every candidate of a run's file again.
+def verify(path: Path, workers: int, sandbox: SandboxConfig, write: bool, verifier: str | None = None) -> Changes:
+    """Judges every candidate of a run's file again, by its own verifier, or to compare by another `verifier`.
 
     With `write` the file is replaced, atomically, and the old one stays beside it as `<name>.before-verify` (`-1`,
     `-2` … where that is taken). Without, nothing is written.
 
     Raises:
-        ConfigError: the file isn't a run, or has no answers to judge (one of an earlier system's).
+        ConfigError: the file isn't a run, has no answers to judge (one of an earlier system's), or there is no such
+            verifier; another one's verdicts are to be written.
     """
+    if verifier is not None:
+        _check_other(verifier, write)
     metadata = read_metadata(path)
     changes = Changes()
     if not write:
-        for _ in _judged_again(path, workers, sandbox, changes):
+        for _ in _judged_again(path, workers, sandbox, changes, verifier):
             pass
         return changes
     totals = json_object(metadata.get("totals"))
@@ -95,6 +98,15 @@ def verify(path: Path, workers: int, sandbox: SandboxConfig, write: bool) -> Cha
     return changes
 
 
+def _check_other(verifier: str, write: bool) -> None:
+    if write:
+        raise ConfigError(f"--verifier {verifier}: what another verifier says is not written; leave out --write")
+    try:
+        verifier_of(verifier)
+    except UnknownVerifier as error:
+        raise ConfigError(f"--verifier: {error}") from None
+
+
 def _keep(path: Path) -> Path:
     """A second name for the file as it is."""
     number = 0
@@ -108,7 +120,9 @@ def _keep(path: Path) -> Path:
             return kept
 
 
-def _judged_again(path: Path, workers: int, sandbox: SandboxConfig, changes: Changes) -> Iterator[list[dict[str, Any]]]:
+def _judged_again(
+    path: Path, workers: int, sandbox: SandboxConfig, changes: Changes, verifier: str | None = None
+) -> Iterator[list[dict[str, Any]]]:
     """The file's rows, a row group at a time, with today's verdicts in them."""
     with asyncio.Runner() as loop:
         judges = Judges(workers, sandbox=sandbox)
@@ -119,7 +133,8 @@ def _judged_again(path: Path, workers: int, sandbox: SandboxConfig, changes: Cha
                 if missing:
                     raise ConfigError(f"{path}: cannot be judged again: it has no column {', '.join(missing)}")
                 try:
-                    judged = loop.run(_judge(rows, judges, changes, 4 * workers))
+                    own = [row | {"verifier": verifier} for row in rows] if verifier else rows
+                    judged = loop.run(_judge(own, judges, changes, 4 * workers))
                 except NotJudged as error:
                     raise ConfigError(f"{path}: cannot be judged again: {error}") from error
                 yield judged

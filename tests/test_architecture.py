@@ -70,7 +70,8 @@ def own(path: Path) -> set[str]:
 
 def packages(path: Path) -> set[str]:
     """Other people's packages that a file imports; what runs in the sandbox names its neighbours without a package."""
-    neighbours = {each.stem for each in path.parent.glob("*.py")} | {"inside", "bon_hydra"}
+    beside = {each.stem for each in path.parent.glob("*.py")} if "sandbox" in path.parts else set()
+    neighbours = beside | {"inside", "bon_hydra"}
     return {name.split(".")[0] for name in imported(path)} - neighbours - (sys.stdlib_module_names - SINGLED_OUT)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from bon_hydra.records import Candidate, Query, Response, Verdict
 from bon_hydra.verifiers import VERIFIERS, UnknownVerifier
+from bon_hydra.verifiers.bench import Bench
 from bon_hydra.verifiers.completion import Completion, Task
 from bon_hydra.verifiers.pool import Judges
 from bon_hydra.verifiers.worker import Limits, serve
@@ -220,9 +221,10 @@ def test_a_worker_that_got_no_cpu_is_tried_again(monkeypatch: pytest.MonkeyPatch
     """Wall time without CPU time is a busy machine, not a slow answer."""
 
     async def stall() -> list[str]:
-        async with Judges(1) as judges:
+        bench = Bench(1)
+        async with Judges(bench) as judges:
             await judges.judge(query("1"), candidates(r"\boxed{1}"))
-            monkeypatch.setattr(judges, "_wall_s", 2.0)
+            monkeypatch.setattr(bench, "_wall_s", 2.0)
             os.kill(descendants(os.getpid())[1], signal.SIGSTOP)
             found, _ = await judges.judge(query("42"), candidates(r"\boxed{42}", r"\boxed{41}"))
             return verdicts(found)

@@ -21,7 +21,7 @@ from bon_hydra.budget import Budget
 from bon_hydra.client import ChatClient
 from bon_hydra.endpoints import Endpoints
 from bon_hydra.halt import Halt
-from bon_hydra.keys import candidate_keys, hash30, prompt_bytes
+from bon_hydra.keys import Keys, hash30, prompt_bytes
 from bon_hydra.limits import Limits
 from bon_hydra.prices import Prices
 from bon_hydra.records import Candidate, Message, Query
@@ -52,7 +52,7 @@ def query(name: str = "q", tools: tuple[dict[str, Any], ...] | None = None) -> Q
 def keys(
     settings: Config, identity: str = "http://host/v1", messages: Any = MESSAGES, tools: Any = None
 ) -> list[bytes]:
-    return candidate_keys(settings, identity, messages, tools)
+    return Keys(settings, identity).of(messages, tools)
 
 
 def test_equal_draws_have_equal_keys_whatever_else_the_run_is() -> None:

@@ -57,6 +57,19 @@ def test_what_changes_is_shown_with_its_reason_and_written_only_on_request(finis
     assert {row["verdict"] for row in rows_of(path)} == {"fail"}
 
 
+def test_what_another_verifier_would_say_is_shown_and_never_written(finished: Path, tmp_path: Path) -> None:
+    """`choice` looks for letters, and all answers here are numbers."""
+    before = finished.read_bytes()
+    told = bon(tmp_path, "verify", str(finished), "--verifier", "choice")
+    assert "10 of 10 verdicts are others by choice" in told.stdout, told.stderr
+    assert "pass -> unverifiable" in told.stdout
+    assert "Verified: 50.0 % before, – by choice." in told.stdout
+    for wrong in (["choice", "--write"], ["choise"]):
+        refused = bon(tmp_path, "verify", str(finished), "--verifier", *wrong)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert finished.read_bytes() == before
+
+
 def test_write_replaces_the_file_and_keeps_the_old_one(finished: Path, tmp_path: Path) -> None:
     """Everything but the judgement stays as it was; a second time keeps the second old file too."""
     path = misjudged(finished, tmp_path)

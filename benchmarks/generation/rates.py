@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -76,23 +77,26 @@ def loop(kind: str, url: str, concurrency: int) -> Callable[[int], list[str]]:
     return command
 
 
-def main(concurrencies: list[int], rounds: int, seconds: tuple[float, float]) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        folder, number = Path(name), [0]
-        api = [sys.executable, str(HERE / "api.py"), "--port-file", str(folder / "port")]
-        with subprocess.Popen(api) as server:
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
+    """The URL and the process id of a server that has `folder` for its port file."""
+    api = [sys.executable, str(HERE / "api.py"), "--port-file", str(folder / "port"), *options]
+    with subprocess.Popen(api) as server:
+        try:
             while not (folder / "port").exists():
                 time.sleep(0.02)
-            url = f"http://127.0.0.1:{(folder / 'port').read_text()}/v1"
-            try:
-                for concurrency in concurrencies:
-                    data = questions(folder / "data.jsonl", 200_000 // CANDIDATES_A_QUERY)
-                    show(
-                        measured(systems(url, data, concurrency, number), concurrency, rounds, seconds, folder),
-                        concurrency,
-                    )
-            finally:
-                server.kill()
+            yield f"http://127.0.0.1:{(folder / 'port').read_text()}/v1", server.pid
+        finally:
+            server.kill()
+
+
+def main(concurrencies: list[int], rounds: int, seconds: tuple[float, float]) -> None:
+    with tempfile.TemporaryDirectory() as name, served(Path(name)) as (url, _):
+        folder, number = Path(name), [0]
+        data = questions(folder / "data.jsonl", 200_000 // CANDIDATES_A_QUERY)
+        for concurrency in concurrencies:
+            commands = systems(url, data, concurrency, number)
+            show(measured(commands, concurrency, rounds, seconds, folder), concurrency)
 
 
 def systems(url: str, data: Path, concurrency: int, number: list[int]) -> dict[str, Callable[[int], list[str]]]:

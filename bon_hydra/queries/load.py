@@ -23,6 +23,7 @@ from bon_hydra.queries.parts import Parts, Row, SkippedRow, question
 from bon_hydra.queries.sources import SourceError, Sources, open_sources
 from bon_hydra.records import Query
 from bon_hydra.schema import ConfigError, DatasetConfig
+from bon_hydra.shards import shard_of
 
 REASONS_KEPT = 5
 """So many skipped rows of a split are named in its counts and warned about; the rest is logged quietly."""
@@ -45,7 +46,7 @@ class Counts:
     """`whole` where the split was read to its end, else `head` or `shuffled`."""
     rows_read: int = 0
     distinct: int = 0
-    """Queries given."""
+    """Queries, those of other shards too."""
     duplicates: int = 0
     """Rows whose question was there before (with `dedupe`; without, they are queries too)."""
     disagreeing: int = 0
@@ -215,7 +216,7 @@ def _check_values(key: str, dataset: DatasetConfig, source: files.Source, wanted
 def _queries(opened: QuerySource, split: str, counts: Counts) -> Iterator[Query]:
     dataset, column = opened.dataset, opened.dataset.columns.split
     _, parts_of = _parts(dataset, opened.sources)
-    seen = Seen()
+    seen, shard = Seen(), shard_of(dataset.shard)
     for read in _rows(opened, split):
         if column and read.row is not None and as_text(read.row.get(column)) != split:
             continue
@@ -235,7 +236,8 @@ def _queries(opened: QuerySource, split: str, counts: Counts) -> Iterator[Query]
         if repeats and dataset.dedupe:
             continue
         counts.distinct += 1
-        yield _query(dataset, split, read.row, parts, repeats)
+        if shard.has(counts.distinct - 1):
+            yield _query(dataset, split, read.row, parts, repeats)
         if column and counts.distinct == opened.max_queries:
             return  # whether more rows of this value follow may only be seen at the very end
     counts.sample = "whole"

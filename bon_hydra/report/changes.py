@@ -11,10 +11,14 @@ from bon_hydra.report.tables import Grid, percent, whole
 from bon_hydra.verify import Changes
 
 
-def changes_table(path: Path, changes: Changes, written: bool) -> RenderableType:
-    """Which verdicts changed and why, the largest move first, and the verification rate before and after."""
+def changes_table(path: Path, changes: Changes, written: bool, verifier: str | None = None) -> RenderableType:
+    """Which verdicts changed and why, the largest move first, and the verification rate before and after.
+
+    `verifier`: another one than the run's, which only says what it would.
+    """
     changed = sum(changes.moves.values())
-    parts: list[RenderableType] = [Text(f"{path}: {changed:,} of {changes.candidates:,} verdicts change.")]
+    differ = "change" if verifier is None else f"are others by {verifier}"
+    parts: list[RenderableType] = [Text(f"{path}: {changed:,} of {changes.candidates:,} verdicts {differ}.")]
     if changed:
         rows = [
             [split, f"{before} -> {after}", "" if number else whole(count), example]
@@ -29,6 +33,9 @@ def changes_table(path: Path, changes: Changes, written: bool) -> RenderableType
             (changes.verified_after, changes.scored_after),
         )
     )
-    parts.append(Text(f"Verified: {percent(before)} before, {percent(after)} now."))
+    now = "now" if verifier is None else f"by {verifier}"
+    parts.append(Text(f"Verified: {percent(before)} before, {percent(after)} {now}."))
+    if verifier is not None:
+        return Group(*parts)
     told = "Written; the old file is beside it as .before-verify." if written else "Nothing was written (--write does)."
     return Group(*parts, Text(told))

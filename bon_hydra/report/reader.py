@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bon_hydra.records import VERDICTS
+from bon_hydra.report.disputes import disputed
 from bon_hydra.runs import read_batches, read_rows
 from bon_hydra.schema import ConfigError
 
@@ -56,35 +58,46 @@ class Wanted:
     """A query's id, or how it begins."""
     split: str | None = None
     verdict: str | None = None
+    disputed: bool = False
+    """Only those whose verdict something in the file speaks against."""
 
     def __str__(self) -> str:
         named = {"--query": self.query, "--split": self.split, "--verdict": self.verdict}
-        return " ".join(f"{name} {value}" for name, value in named.items() if value is not None)
+        given = [f"{name} {value}" for name, value in named.items() if value is not None]
+        return " ".join([*given, *["--disputed"] * self.disputed])
 
 
-def show(path: Path, wanted: Wanted, limit: int, out: Console) -> int:
+def show(path: Path, wanted: Wanted, limit: int, out: Console, seed: int | None = None) -> int:
     """Print the first `limit` queries that have wanted candidates; returns how many more there are.
 
-    Raises ConfigError where there is none, naming what there is.
+    With a `seed` they are drawn at random, and shown in the file's order. Raises ConfigError where there is none,
+    naming what there is.
     """
     if wanted.verdict is not None and wanted.verdict not in VERDICTS:
         raise ConfigError(f"--verdict {wanted.verdict}: no such verdict, wanted one of {', '.join(VERDICTS)}")
-    positions, shown, more, splits = _find(path, wanted, limit)
-    if not shown:
+    why = disputed(path) if wanted.disputed else {}
+    queries, more, splits = _find(path, wanted, why, limit if seed is None else None)
+    if seed is not None and len(queries) > limit:
+        more = len(queries) - limit
+        queries = [queries[at] for at in sorted(random.Random(seed).sample(range(len(queries)), limit))]
+    if not queries:
         known = f"; its splits are {', '.join(splits)}" if splits else ""
         raise ConfigError(f"{path}: {f'no candidate with {wanted}' if str(wanted) else 'no candidates at all'}{known}")
-    rows = read_rows(path, COLUMNS, positions)
-    for number, (_, candidates) in enumerate(groupby(rows, key=lambda row: (row["split"], row["query_id"])), 1):
-        _print_query(list(candidates), f"{number} of {shown + more}", out, fold=wanted.query is None)
+    rows = read_rows(path, COLUMNS, [at for query in queries for at in query])
+    for number, query in enumerate(queries, 1):
+        candidates = [row | {"disputed": why.get(at)} for at, row in zip(query, rows, strict=False)]
+        _print_query(candidates, f"{number} of {len(queries) + more}", out, fold=wanted.query is None)
     return more
 
 
-def _find(path: Path, wanted: Wanted, limit: int) -> tuple[list[int], int, int, list[str]]:
-    """Where the rows of the first `limit` wanted queries are, how many queries that is, how many more, all splits."""
+def _find(
+    path: Path, wanted: Wanted, disputed: Mapping[int, str], limit: int | None
+) -> tuple[list[list[int]], int, list[str]]:
+    """Where the rows of each of the first `limit` wanted queries are, how many more there are, and all splits."""
     import pyarrow.compute as pc
 
-    positions: list[int] = []
-    shown = more = first = 0
+    queries: list[list[int]] = []
+    more = first = 0
     splits: set[str] = set()
     last = None
     for batch in read_batches(path, KEYS):
@@ -96,17 +109,21 @@ def _find(path: Path, wanted: Wanted, limit: int) -> tuple[list[int], int, int, 
             taken &= pc.equal(batch["split"], wanted.split).to_numpy(zero_copy_only=False).astype(bool)
         if wanted.verdict is not None:
             taken &= _verdicts(batch) == wanted.verdict
+        if wanted.disputed:
+            taken &= [first + at in disputed for at in range(len(batch))]
         where = np.flatnonzero(taken)
         keys = zip(batch["split"].take(where).to_pylist(), batch["query_id"].take(where).to_pylist(), strict=True)
         for at, key in zip(where.tolist(), keys, strict=True):
             if key != last:
-                more += shown >= limit
-                shown += shown < limit
                 last = key
+                if limit is None or len(queries) < limit:
+                    queries.append([])
+                else:
+                    more += 1
             if not more:
-                positions.append(first + at)
+                queries[-1].append(first + at)
         first += len(batch)
-    return positions, shown, more, sorted(splits)
+    return queries, more, sorted(splits)
 
 
 def _verdicts(rows: Any) -> Any:
@@ -152,6 +169,7 @@ def _print_candidate(row: dict[str, Any], out: Console, fold: bool) -> None:
     facts = [
         f"candidate {row['candidate_idx']}: {verdict}",
         row.get("verdict_reason"),
+        f"disputed: {row['disputed']}" if row["disputed"] else None,
         None if score is None else f"score {score:.3g}",
         None if row.get("answer") is None else f"answer {_one_line(row['answer'])}",
         _tokens(row),

@@ -98,8 +98,13 @@ class CandidateStore:
             self._connection.close()
 
     async def get(self, keys: Sequence[bytes]) -> list[Stored | None]:
-        """What is there under each key, None where nothing is."""
-        found: list[Stored | None] = await self._transactions.do(lambda: [self._get(key) for key in keys])
+        """What is there under each key, None where nothing is; choices of one response share its body."""
+
+        def work() -> list[Stored | None]:
+            bodies: dict[int, bytes] = {}
+            return [self._get(key, bodies) for key in keys]
+
+        found: list[Stored | None] = await self._transactions.do(work)
         return found
 
     async def count(self, keys: Sequence[bytes]) -> int:
@@ -213,12 +218,12 @@ class CandidateStore:
             runs = "SELECT run_id, first_response FROM runs WHERE dataset = ? ORDER BY first_response DESC LIMIT 20"
             for run_id, first in self._connection.execute(runs, (dataset,)).fetchall():
                 rows = self._connection.execute(
-                    "SELECT body, 0, NULL, run_id, created_us, latency_s, attempts, request_id, choices FROM responses "
-                    "WHERE id >= ? AND run_id = ? AND server = "
+                    "SELECT id, body, 0, NULL, run_id, created_us, latency_s, attempts, request_id, choices "
+                    "FROM responses WHERE id >= ? AND run_id = ? AND server = "
                     "(SELECT id FROM servers WHERE identity = ? AND model = ?) LIMIT ?",
                     (first, run_id, identity, model, most - len(found)),
                 )
-                for one in map(self._stored, rows):
+                for one in (self._stored(row, {}) for row in rows):
                     found += [replace(one, choice=choice) for choice in range(one.choices)]
                 if len(found) >= most:
                     break
@@ -251,18 +256,22 @@ class CandidateStore:
     def _row(self, sql: str, values: tuple[Any, ...]) -> Any:
         return self._connection.execute(sql, values).fetchone()
 
-    def _get(self, key: bytes) -> Stored | None:
+    def _get(self, key: bytes, bodies: dict[int, bytes] | None = None) -> Stored | None:
         row = self._row(
-            "SELECT body, choice, seed, run_id, created_us, latency_s, attempts, request_id, choices "
+            "SELECT response, body, choice, seed, run_id, created_us, latency_s, attempts, request_id, choices "
             "FROM candidates JOIN responses ON responses.id = response WHERE key = ?",
             (key,),
         )
-        return None if row is None else self._stored(row)
+        return None if row is None else self._stored(row, {} if bodies is None else bodies)
 
-    def _stored(self, row: tuple[Any, ...]) -> Stored:
-        body, choice, seed, run_id, created_us, latency_s, attempts, request_id, choices = row
+    def _stored(self, row: tuple[Any, ...], bodies: dict[int, bytes]) -> Stored:
+        """A row as it is kept; `bodies` has those that are unpacked, by response."""
+        response, packed, choice, seed, run_id, created_us, latency_s, attempts, request_id, choices = row
+        body = bodies.get(response)
+        if body is None:
+            body = bodies[response] = self._unpack(packed)
         created_at = EPOCH + timedelta(microseconds=created_us)
-        return Stored(self._unpack(body), choice, seed, run_id, created_at, latency_s, attempts, request_id, choices)
+        return Stored(body, choice, seed, run_id, created_at, latency_s, attempts, request_id, choices)
 
     def _claim(self, key: bytes) -> Stored | bool:
         if found := self._get(key):

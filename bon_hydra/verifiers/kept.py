@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Protocol
 
 import orjson
@@ -21,6 +21,7 @@ from bon_hydra.schema import SandboxConfig
 from bon_hydra.verifiers import SANDBOXED, VERIFIERS, verifier_of
 from bon_hydra.verifiers.completion import Completion, Task
 
+ANSWER = tuple(field.name for field in fields(Completion))
 KEPT = frozenset({"pass", "fail", "no_answer", "unverifiable"})
 
 
@@ -42,7 +43,8 @@ def verdict_keys(
         return None
     limits = [sandbox.cpu_s, sandbox.memory_mb, sys.version_info[:2]] if name in SANDBOXED else None
     base = _digest([verifier_of(name), task.reference, task.tools, task.question, limits])
-    return [_digest([base.hex(), asdict(completion)])[:16] for completion in completions]
+    answers = ({field: getattr(completion, field) for field in ANSWER} for completion in completions)
+    return [_digest([base.hex(), answer])[:16] for answer in answers]
 
 
 def classes_key(name: str, answers: Sequence[str]) -> bytes | None:
@@ -55,11 +57,15 @@ def packed(verdict: Verdict) -> bytes:
     return orjson.dumps([verdict.verdict, verdict.reason, verdict.answer, verdict.score, verdict.scorer])
 
 
-def unpacked(data: bytes) -> Verdict:
-    """The verdict of `packed`."""
+def unpacked(data: bytes, verifier: str) -> Verdict:
+    """The verdict of `packed`, by this verifier."""
     verdict, reason, answer, score, scorer = orjson.loads(data)
-    return Verdict(verdict, reason, answer=answer, score=score, scorer=scorer)
+    return Verdict(verdict, reason, verifier, answer, score, scorer)
 
 
 def _digest(value: Any) -> bytes:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()
+    try:
+        text = orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).digest()

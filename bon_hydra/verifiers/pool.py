@@ -1,68 +1,71 @@
-"""Judging in processes that may be killed: `Judges` hands a query's candidates to a worker and reads its verdicts.
+"""Judging a query's candidates: `Judges` settles what needs no judge, remembers what was judged before, and has
+the rest judged at a bench of workers, here or on a cluster.
 
-No answer can hang or kill a run: the worker limits CPU time and memory itself (see `worker`), and a looser
-wall clock here ends one that does not come back. What a worker dies of is tried once more, alone in a
-new one, before it counts; waiting for a free worker never counts. This process never parses an answer.
-
-Programs are taken out of answers by a worker too, and run by `bon_hydra.sandbox`, which is opened for the first one.
+This process never parses an answer.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from bon_hydra.records import Candidate, Query, Verdict
 from bon_hydra.schema import SandboxConfig
 from bon_hydra.verifiers import SANDBOXED, WITHOUT_CLASSES, code, verifier_of
+from bon_hydra.verifiers.bench import Bench
 from bon_hydra.verifiers.completion import Completion, Task, one_line, settled
 from bon_hydra.verifiers.kept import KEPT, Keeper, classes_key, packed, unpacked, verdict_keys
-from bon_hydra.verifiers.process import WallTimeUp, Worker, WorkerLost
 
-if TYPE_CHECKING:
-    from bon_hydra.sandbox.pool import Sandboxes
+
+class Judging(Protocol):
+    """Where answers are judged; `bench.Bench` says what each method does."""
+
+    places: int
+    """Answers that are judged at once."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    async def verdicts(
+        self, name: str, task: Task, completions: list[Completion], tests: dict[str, Any] | None
+    ) -> list[Verdict]: ...
+
+    async def equivalent(self, name: str, answers: list[str]) -> tuple[list[int], bool]: ...
 
 
 class Judges:
-    """A pool of worker processes that judge; `async with Judges(2) as judges: await judges.judge(query, candidates)`.
+    """Judges for a run: `async with Judges(2) as judges: await judges.judge(query, candidates)`.
 
-    Workers start when they are first needed, and all are gone when the block ends. `cpu_s` and `memory_mb`
-    (beyond what a worker has loaded) are for judging one candidate; `sandbox` says how programs are run, as many at
-    once as there are workers. What `kept` has a verdict for is not judged again.
+    `cpu_s`, `memory_mb` and `sandbox` are the bench's; in place of so many workers here it may be a bench elsewhere,
+    which has its own limits. What `kept` has a verdict for is not judged again.
     """
 
     def __init__(
         self,
-        workers: int,
+        workers: int | Judging,
         cpu_s: float = 5.0,
         memory_mb: int = 1024,
         sandbox: SandboxConfig | None = None,
         kept: Keeper | None = None,
     ) -> None:
-        self._slots = [_Slot(cpu_s, memory_mb) for _ in range(workers)]
-        self._free: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
-        self._cpu_s = cpu_s
-        self._wall_s = 3 * cpu_s + 10
         self._sandbox = sandbox or SandboxConfig()
+        self._bench = Bench(workers, cpu_s, memory_mb, sandbox) if isinstance(workers, int) else workers
         self._kept = kept
-        self._opening = asyncio.Lock()
-        self._opened: Sandboxes | None = None
-        self._services = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for slot in self._slots:
-            self._free.put_nowait(slot)
+        await self._bench.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.gather(self._services.aclose(), *(slot.empty() for slot in self._slots))
+        await self._bench.__aexit__(kind, error, trace)
 
     async def judge(self, query: Query, candidates: Sequence[Candidate]) -> tuple[list[Verdict], list[int | None]]:
         """The verdict on each candidate and the class of its answer, both in the order of the candidates.
@@ -74,23 +77,21 @@ class Judges:
         verifier = verifier_of(query.verifier)
         task = Task.of(query)
         tests, unreadable = _tests(task) if query.verifier in SANDBOXED else (None, None)
-        verdicts = [_without_judge(query, candidate, task) or unreadable for candidate in candidates]
+        completions = [None if each.response is None else Completion.of(each.response) for each in candidates]
+        verdicts = [
+            _without_judge(query, candidate, completion, task) or unreadable
+            for candidate, completion in zip(candidates, completions, strict=True)
+        ]
         open_to_judge = {
-            i: Completion.of(candidate.response)
-            for i, candidate in enumerate(candidates)
-            if verdicts[i] is None and candidate.response is not None
+            i: completion for i, completion in enumerate(completions) if completion is not None and verdicts[i] is None
         }
         classes: list[int | None] = [None] * len(verdicts)
         if open_to_judge:
             different = list(dict.fromkeys(open_to_judge.values()))
             keys = None if self._kept is None else verdict_keys(query.verifier, task, self._sandbox, different)
-            judged = await self._known(different, keys)
+            judged = await self._known(different, keys, verifier)
             if new := [completion for completion in different if completion not in judged]:
-                async with self._slot() as slot:
-                    seen = task if tests is None else Task(code.without_cases(tests))
-                    fresh = await self._verdicts(slot, query.verifier, seen, new)
-                if tests is not None:
-                    fresh = await self._tested(fresh, tests)
+                fresh = await self._bench.verdicts(query.verifier, task, new, tests)
                 judged |= zip(new, fresh, strict=True)
                 await self._keep(dict(zip(different, keys or [], strict=False)), dict(zip(new, fresh, strict=True)))
             for i, completion in open_to_judge.items():
@@ -98,103 +99,23 @@ class Judges:
             if query.verifier not in WITHOUT_CLASSES:
                 answers = [None if verdict is None else verdict.answer for verdict in verdicts]
                 classes = await self._classes(query.verifier, answers)
-        return [replace(verdict, verifier=verifier) for verdict in verdicts if verdict is not None], classes
+        given = (verdict for verdict in verdicts if verdict is not None)
+        return [one if one.verifier == verifier else replace(one, verifier=verifier) for one in given], classes
 
-    async def _known(self, completions: list[Completion], keys: list[bytes] | None) -> dict[Completion, Verdict]:
+    async def _known(
+        self, completions: list[Completion], keys: list[bytes] | None, verifier: str
+    ) -> dict[Completion, Verdict]:
         """The verdicts that were given before."""
         if self._kept is None or keys is None:
             return {}
         found = await self._kept.verdicts(keys)
-        return {each: unpacked(data) for each, data in zip(completions, found, strict=True) if data is not None}
+        pairs = zip(completions, found, strict=True)
+        return {each: unpacked(data, verifier) for each, data in pairs if data is not None}
 
     async def _keep(self, keys: dict[Completion, bytes], verdicts: dict[Completion, Verdict]) -> None:
         lasting = [(keys[c], packed(v)) for c, v in verdicts.items() if c in keys and v.verdict in KEPT]
         if self._kept is not None and lasting:
             await self._kept.keep_verdicts(lasting)
-
-    @contextlib.asynccontextmanager
-    async def _slot(self) -> AsyncIterator[_Slot]:
-        """A place in the pool for one query; the last one used comes first, so that little work starts few workers."""
-        slot = await self._free.get()
-        try:
-            yield slot
-        except BaseException:
-            await slot.empty()
-            raise
-        finally:
-            self._free.put_nowait(slot)
-
-    async def _tested(self, verdicts: list[Verdict], tests: dict[str, Any]) -> list[Verdict]:
-        """The verdicts with each program that waits in one run against the tests, the same program once."""
-        programs = list(dict.fromkeys(verdict.answer for verdict in verdicts if verdict.answer is not None))
-        if not programs:
-            return verdicts
-        sandboxes = await self._sandboxes()
-        outcomes = await asyncio.gather(*(sandboxes.judge(program, tests) for program in programs))
-        ran = {program: code.verdict_of(outcome) for program, outcome in zip(programs, outcomes, strict=True)}
-        return [ran[verdict.answer] if verdict.answer is not None else verdict for verdict in verdicts]
-
-    async def _sandboxes(self) -> Sandboxes:
-        """The sandbox's own pool, opened for the first program."""
-        async with self._opening:
-            if self._opened is None:
-                from bon_hydra.sandbox.pool import Sandboxes
-
-                config = self._sandbox
-                self._opened = await self._services.enter_async_context(
-                    Sandboxes(
-                        len(self._slots),
-                        config.level,
-                        config.allow_unsafe,
-                        cpu_s=config.cpu_s,
-                        memory_mb=config.memory_mb,
-                    )
-                )
-        return self._opened
-
-    async def _verdicts(self, slot: _Slot, name: str, task: Task, completions: list[Completion]) -> list[Verdict]:
-        verdicts: list[Verdict] = []
-        alone = False
-        while len(verdicts) < len(completions):
-            rest = completions[len(verdicts) :][: 1 if alone else None]
-            try:
-                worker = await slot.worker()
-            except (WorkerLost, OSError) as fault:
-                error = one_line(f"a verifier process did not start: {fault}")
-                left = len(completions) - len(verdicts)
-                return verdicts + [Verdict("verifier_error", "the verifier did not start", error=error)] * left
-            try:
-                await worker.ask({"judge": name, "task": asdict(task), "completions": [asdict(each) for each in rest]})
-                for _ in rest:
-                    answer = await worker.answer(self._wall_s)
-                    verdict = Verdict(**answer["verdict"]) if "verdict" in answer else self._out_of_cpu()
-                    alone = False
-                    if answer["retired"]:
-                        break
-                    verdicts.append(verdict)
-                else:
-                    continue
-            except WorkerLost as lost:
-                await slot.empty()
-                busy = isinstance(lost, WallTimeUp) and lost.cpu_used is not None and lost.cpu_used >= self._cpu_s / 2
-                if not alone and not busy:
-                    alone = True
-                    continue
-                alone = False
-                verdict = _of_the_lost(lost)
-            if task.readable and not await self._reads_reference(slot, name, task):
-                task = replace(task, readable=False)
-                verdict = Verdict("unverifiable", "reading the reference met a limit of time or memory")
-            verdicts.append(verdict)
-        return verdicts
-
-    def _out_of_cpu(self) -> Verdict:
-        return Verdict("timeout", f"more than {self._cpu_s:g} s of CPU time")
-
-    async def _reads_reference(self, slot: _Slot, name: str, task: Task) -> bool:
-        """Whether the reference alone stays within the limits, so that a limit met was the answer's fault."""
-        answer = await self._asked(slot, {"reference": name, "task": asdict(task)})
-        return answer is not None and answer.get("reference") == "read"
 
     async def _classes(self, name: str, answers: list[str | None]) -> list[int | None]:
         different = list(dict.fromkeys(answer for answer in answers if answer is not None))
@@ -211,51 +132,19 @@ class Judges:
             if known is not None:
                 found: list[int] = json.loads(known)
                 return found
-        async with self._slot() as slot:
-            answer = await self._asked(slot, {"classes": name, "answers": answers})
-        if answer is None or "classes" not in answer:
-            return list(range(len(answers)))
-        if self._kept is not None and key is not None and not answer["retired"]:
-            await self._kept.keep_verdicts([(key, json.dumps(answer["classes"]).encode())])
-        return list(answer["classes"])
-
-    async def _asked(self, slot: _Slot, job: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer to a job of one question; None where the worker was lost over it."""
-        try:
-            worker = await slot.worker()
-            await worker.ask(job)
-            return await worker.answer(self._wall_s)
-        except (WorkerLost, OSError):
-            await slot.empty()
-            return None
+        classes, lasting = await self._bench.equivalent(name, answers)
+        if self._kept is not None and key is not None and lasting:
+            await self._kept.keep_verdicts([(key, json.dumps(classes).encode())])
+        return classes
 
 
-class _Slot:
-    """A place in the pool: a worker, once one was needed."""
-
-    def __init__(self, cpu_s: float, memory_mb: int) -> None:
-        self._cpu_s = cpu_s
-        self._memory_mb = memory_mb
-        self._worker: Worker | None = None
-
-    async def worker(self) -> Worker:
-        if self._worker is None:
-            self._worker = await Worker.start(self._cpu_s, self._memory_mb)
-        return self._worker
-
-    async def empty(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            await worker.kill()
-
-
-def _without_judge(query: Query, candidate: Candidate, task: Task) -> Verdict | None:
-    if candidate.response is None:
+def _without_judge(query: Query, candidate: Candidate, completion: Completion | None, task: Task) -> Verdict | None:
+    if completion is None:
         error = candidate.error or "no response"
         return Verdict("api_error", one_line(error), error=error)
     if query.verifier == "none":
         return Verdict("unverifiable", "not judged")
-    return settled(Completion.of(candidate.response), task)
+    return settled(completion, task)
 
 
 def _tests(task: Task) -> tuple[dict[str, Any] | None, Verdict | None]:
@@ -264,9 +153,3 @@ def _tests(task: Task) -> tuple[dict[str, Any] | None, Verdict | None]:
         return code.tests_of(task.reference), None
     except ValueError as problem:
         return None, Verdict("unverifiable", one_line(str(problem)))
-
-
-def _of_the_lost(lost: WorkerLost) -> Verdict:
-    if isinstance(lost, WallTimeUp):
-        return Verdict("timeout", one_line(str(lost)))
-    return Verdict("fail", one_line(f"judging it ended the process, twice: {lost}"))

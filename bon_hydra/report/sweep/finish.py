@@ -42,7 +42,7 @@ def finish_sweep(folder: Path) -> int:
         print(f"What arrived is kept. For the rest: bon resume {shown_path(folder)}", file=sys.stderr)
     print(f"table: {shown_path(folder / 'sweep.parquet')}", file=sys.stderr)
     _draw(view, folder / PLOT)
-    print(f"bon inspect {shown_path(folder)}", file=sys.stderr)
+    print(f"Next: bon inspect {shown_path(folder)}", file=sys.stderr)
     return sweep.exit_code
 
 

@@ -1,0 +1,114 @@
+"""A run on a real Ray cluster of three nodes: the same file as on one machine, whatever happens to the nodes."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app import parquets, rows_of, run
+from fake_api import FakeApi, Request
+
+from bon_hydra.queries.load import open_queries
+from bon_hydra.schema import DatasetConfig
+
+pytest.importorskip("ray.cluster_utils")
+
+NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+OF_THE_RUN = {"created_at", "latency_s", "run_id", "request_id", "attempts"}
+"""Columns that differ from run to run: times, ids and attempts."""
+
+
+class Nodes:
+    """The cluster: a head and two nodes that may be killed."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        quickly = {
+            "health_check_initial_delay_ms": 0,
+            "health_check_period_ms": 500,
+            "health_check_failure_threshold": 3,
+        }
+        self._cluster = Cluster(True, head_node_args=NODE | {"_system_config": quickly})
+        self._others = [self._cluster.add_node(**NODE) for _ in range(2)]
+        self.address: str = self._cluster.address
+
+    def kill_one(self) -> None:
+        """As a machine disappears."""
+        self._cluster.remove_node(self._others.pop(), allow_graceful=False)
+
+    def end(self) -> None:
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    found = Nodes()
+    yield found
+    found.end()
+
+
+def answers() -> Callable[[Request, int], str]:
+    """Right and wrong answers to the demo's math and code, as the candidate's seed has it."""
+    right = {}
+    for query in open_queries(DatasetConfig(path="demo", format="nemotron"), ["math", "code"], None):
+        solution = query.row["messages"][1]["content"]
+        right[query.question] = solution if query.split == "code" else f"So it is \\boxed{{{query.reference}}}."
+    wrong = "```python\ndef f(*given):\n    return None\n```\nor \\boxed{-77}"
+
+    def answer(request: Request, choice: int) -> str:
+        question = next(text for text in right if text in request.question)
+        return right[question] if (request.seed(choice) or 0) % 3 else wrong
+
+    return answer
+
+
+def asking(url: str, *more: str) -> list[str]:
+    model = ["model=openai-compatible", f"model.base_url={url}", "model.name=m", "seed=7", "splits=[math,code]"]
+    return ["dataset=demo", *model, "num_candidates=4", "model.choices_per_request=4", *more]
+
+
+def ran(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    """The rows of a run in a folder of its own."""
+    folder.mkdir()
+    done = run(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    return rows_of(parquets(folder)[-1])
+
+
+def test_a_cluster_leaves_the_same_file_as_one_machine(tmp_path: Path, nodes: Nodes) -> None:
+    """In every column but times, ids and attempts."""
+    with FakeApi(reply=answers()) as api:
+        here = ran(tmp_path / "here", *asking(api.url))
+    with FakeApi(reply=answers(), port=int(api.url.split(":")[2].split("/")[0])) as again:
+        there = ran(tmp_path / "there", *asking(again.url, "runner=ray", f"runner.address={nodes.address}"))
+    assert {row["verdict"] for row in here} == {"pass", "fail"}
+    assert len(here) == 2 * 8 * 4
+    for one, other in zip(here, there, strict=True):
+        assert {name: one[name] for name in one.keys() - OF_THE_RUN} == {
+            name: other[name] for name in other.keys() - OF_THE_RUN
+        }
+
+
+def test_a_node_that_disappears_takes_no_answer_with_it(tmp_path: Path, nodes: Nodes) -> None:
+    """Nothing is missing or double, and at most what was in flight is asked again."""
+    answer, killing = answers(), threading.Thread(target=nodes.kill_one)
+
+    def killing_one(request: Request, choice: int) -> str:
+        if request.order == 20:
+            killing.start()
+        return answer(request, choice)
+
+    with FakeApi(reply=killing_one, latency=0.05) as api:
+        more = ["model.choices_per_request=1", "concurrency=6", "max_queries=12", f"runner.address={nodes.address}"]
+        rows = ran(tmp_path / "run", *asking(api.url, *more, "runner=ray"))
+        killing.join()
+        asked = Counter((request.question, request.seed()) for request in api.requests)
+    assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == 2 * 12 * 4
+    assert {row["verdict"] for row in rows} == {"pass", "fail"}
+    assert asked.total() - len(asked) <= 6
+    assert "was lost" in (tmp_path / "run" / "outputs" / "latest" / "run.log").read_text()
