@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -18,9 +19,11 @@ from fake_api import FakeApi
 from bon_hydra import preflight
 from bon_hydra.checks import _check_trackers
 from bon_hydra.saved import resolved_yaml
+from bon_hydra.saved_run import SavedRun
 from bon_hydra.schema import Config, ConfigError, DatasetConfig, ModelConfig, OutputConfig
 from bon_hydra.trackers import installed, process, tracked
 from bon_hydra.trackers.client import without_login
+from bon_hydra.trust import refuse_moved, taken_over
 
 BLOCK = 32_768
 """W&B writes its records as LevelDB does: in blocks of so many bytes, and none begins in the last 6 of one."""
@@ -194,6 +197,18 @@ def test_a_package_that_is_missing_is_said_before_anything_is_spent(
     monkeypatch.setattr(preflight, "installed", lambda _: False)
     with pytest.raises(ConfigError, match=r"wandb .* pip install 'bon_hydra\[wandb\]'"):
         preflight._check_trackers(["wandb"])
+
+
+def test_a_run_from_elsewhere_does_not_write_into_ones_own_accounts(begun: Config, tmp_path: Path) -> None:
+    """Unless one says so; a run that lies where it was made keeps its trackers."""
+    theirs = SavedRun(tmp_path / "theirs.parquet", begun, {}, (), None)
+    config, told = taken_over(theirs, [])
+    assert config.output.trackers == []
+    assert any(line.startswith("output.trackers: not taken over") for line in told)
+    assert not any("trackers" in line for line in taken_over(theirs, ["output.trackers"])[1])
+    assert taken_over(replace(theirs, home=tmp_path), [])[0].output.trackers == ["mlflow"]
+    with pytest.raises(ConfigError, match=r"it would write into your accounts \(mlflow\)"):
+        refuse_moved(replace(begun, output=replace(begun.output, store=None, dir="/elsewhere")), tmp_path)
 
 
 def test_trackers_are_known_by_name_and_each_is_named_once() -> None:

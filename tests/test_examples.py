@@ -1,0 +1,81 @@
+"""The pages of docs/examples: their commands do what they say, in small, against the API that the tests bring."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from app import run
+from bon_command import bon
+from fake_api import FakeApi, Request
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+import bon_hydra.__main__  # noqa: F401 - it registers the schema
+from bon_hydra.checks import check
+from bon_hydra.options import CONF
+from bon_hydra.queries.files import DEMO
+
+PAGES = sorted((Path(__file__).parents[1] / "docs" / "examples").glob("*.md"))
+PROGRAM = "python -m bon_hydra "
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The commands of a page, indented by four spaces, as a shell splits them; each of them once."""
+    lines = re.findall(r"^    ((?:python -m bon_hydra|bon) .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in dict.fromkeys(lines)]
+
+
+def points(arguments: list[str]) -> list[list[str]]:
+    """The overrides of each job."""
+    overrides = OverridesParser.create().parse_overrides([one for one in arguments if one != "-m"])
+    return [list(point) for batch in BasicSweeper.split_arguments(overrides, None) for point in batch]
+
+
+def answers() -> Callable[[Request, int], str]:
+    """To the demo's word problems now right, now wrong; to anything else that it does not know."""
+    (file,) = (DEMO / "data").glob("math-*.parquet")
+    rows = pq.read_table(file, columns=["messages", "metadata"]).to_pylist()
+    right = {row["messages"][0]["content"]: json.loads(row["metadata"])["expected_answer"] for row in rows}
+
+    def answer(request: Request, choice: int) -> str:
+        known = next((right[asked] for asked in right if request.question.startswith(asked)), "unknown")
+        wrong = (request.order + choice) % 2
+        return f"In answer {request.order}.{choice} it is \\boxed{{{0 if wrong else known}}}."
+
+    return answer
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_run_of_the_examples_composes(page: Path) -> None:
+    """With all points of its sweeps; each page has one or more."""
+    runs = [command[3:] for command in commands(page) if command[:3] == PROGRAM.split()]
+    assert runs or page.stem == "README"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for point in (point for arguments in runs for point in points(arguments)):
+            assert check(compose("config", overrides=point)).experiment_name
+
+
+def test_the_commands_of_the_examples_do_what_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those for the embedded model, of two queries and the ends of each sweep; and what looks at their results."""
+    monkeypatch.chdir(tmp_path)
+    with FakeApi(answers()) as api:
+        server = ["model=openai-compatible", f"model.base_url={api.url}", "model.name=fake", "max_queries=2"]
+        small = [*server, "runner.workers=1", "concurrency=8"]
+        for command in (command for page in PAGES for command in commands(page)):
+            if command[0] == "bon":
+                code, _, err = bon(capsys, *command[1:])
+                assert code == 0, (command, err)
+            elif "model=gpt-4o-mini" not in command and "model.name=BASE,TUNED" not in command:
+                named = [re.sub(r"^([a-z_.]+=[^,\[]+),.*,", r"\1,", one) for one in command[3:]]
+                named = [one for one in named if one.partition("=")[0] not in ("model", "max_queries")]
+                done = run(tmp_path, *named, *small)
+                assert done.returncode == 0, (command, done.stderr)
