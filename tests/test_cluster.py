@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app import parquets, rows_of, run
+from app import parquets, rows_of, run, start
 from fake_api import FakeApi, Request
+from processes import eventually
 
+from bon_hydra.cluster import start as cluster_start
 from bon_hydra.queries.load import open_queries
-from bon_hydra.schema import DatasetConfig
+from bon_hydra.schema import ConfigError, DatasetConfig
 
 pytest.importorskip("ray.cluster_utils")
 
@@ -36,6 +39,10 @@ class Nodes:
         self._cluster = Cluster(True, head_node_args=NODE | {"_system_config": quickly})
         self._others = [self._cluster.add_node(**NODE) for _ in range(2)]
         self.address: str = self._cluster.address
+
+    def add(self, **env: str) -> None:
+        """One more, with surroundings of its own."""
+        self._others.append(self._cluster.add_node(**NODE, env_vars=env))
 
     def kill_one(self) -> None:
         """As a machine disappears."""
@@ -97,9 +104,12 @@ def test_a_cluster_leaves_the_same_file_as_one_machine(tmp_path: Path, nodes: No
 def test_a_node_that_disappears_takes_no_answer_with_it(tmp_path: Path, nodes: Nodes) -> None:
     """Nothing is missing or double, and at most what was in flight is asked again."""
     answer, killing = answers(), threading.Thread(target=nodes.kill_one)
+    log = tmp_path / "run" / "outputs" / "latest" / "run.log"
 
     def killing_one(request: Request, choice: int) -> str:
-        if request.order == 20:
+        if request.order == 20:  # the answers wait until all nodes ask and judge
+            assert eventually(lambda: log.read_text().count("joined") == 2 * 3)
+        if request.order == 50:
             killing.start()
         return answer(request, choice)
 
@@ -111,4 +121,52 @@ def test_a_node_that_disappears_takes_no_answer_with_it(tmp_path: Path, nodes: N
     assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == 2 * 12 * 4
     assert {row["verdict"] for row in rows} == {"pass", "fail"}
     assert asked.total() - len(asked) <= 6
-    assert "was lost" in (tmp_path / "run" / "outputs" / "latest" / "run.log").read_text()
+    assert "was lost; 2 of its kind are left" in log.read_text()
+
+
+def test_a_killed_driver_loses_at_most_what_was_in_flight(tmp_path: Path, nodes: Nodes) -> None:
+    """`bon resume` goes on, on the same cluster; what had arrived is not asked for again."""
+    answer = answers()
+
+    def killing_the_driver(request: Request, choice: int) -> str:
+        if request.order == 12:
+            driver.kill()
+        return answer(request, choice)
+
+    with FakeApi(reply=killing_the_driver, latency=0.05) as api:
+        more = ["model.choices_per_request=1", "concurrency=4", f"runner.address={nodes.address}"]
+        driver = start(tmp_path, *asking(api.url, *more, "runner=ray", "splits=[math]"))
+        driver.communicate()
+        resumed = run(tmp_path, "resume", "outputs/latest", module="bon_hydra.cli")
+        assert resumed.returncode == 0, resumed.stderr
+        asked = Counter((request.question, request.seed()) for request in api.requests)
+    rows = rows_of(parquets(tmp_path)[-1])
+    assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == len(asked) == 8 * 4
+    assert {row["verdict"] for row in rows} == {"pass", "fail"}
+    assert asked.total() - len(asked) <= 4
+
+
+def test_a_node_without_a_sandbox_is_refused_and_the_others_do_its_work(tmp_path: Path, nodes: Nodes) -> None:
+    """No program is left unjudged for it, and none is run unconfined."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import bon_hydra.sandbox.launch\nbon_hydra.sandbox.launch.bubblewrap = lambda: None\n"
+    )
+    nodes.add(PYTHONPATH=str(tmp_path))
+    more = ["runner=ray", f"runner.address={nodes.address}", "runner.sandbox.level=namespaces", "max_queries=2"]
+    with FakeApi(reply=answers()) as api:
+        done = run(tmp_path, *asking(api.url, *more, "splits=[code]"))
+    assert done.returncode == 0, done.stderr
+    assert "refused as a worker: " in done.stderr
+    assert "programs cannot be isolated on this machine (namespaces: bubblewrap is not installed" in done.stderr
+    assert Counter(row["verdict"] for row in rows_of(parquets(tmp_path)[-1])).keys() == {"pass", "fail"}
+
+
+def test_a_cluster_that_cannot_be_joined_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Ray it says which command installs it."""
+    with pytest.raises(ConfigError, match=r"runner\.address: nobody answers at 127\.0\.0\.1:9 .*ray start --head"):
+        cluster_start.connect("127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"runner\.address: got ray://head:10001, wanted host:port, auto, or null"):
+        cluster_start.connect("ray://head:10001")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"runner=ray: needs .*: pip install 'bon_hydra\[ray\]'"):
+        cluster_start.connect(None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from bon_hydra.cluster.start import Node, cause_of, nodes
 from bon_hydra.schema import ConfigError
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """How often the crew is held against the nodes that there are."""
@@ -127,6 +130,7 @@ class Crew:
             raise
         else:
             self._members.append(_Member(node, actor))
+            log.info("a worker on %s joined; there are %d of its kind", node.host, len(self._members))
             for _ in range(self._at_once):
                 self._places.release()
         finally:
