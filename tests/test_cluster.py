@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app import parquets, rows_of, run
+from app import parquets, rows_of, run, start
 from fake_api import FakeApi, Request
+from processes import eventually
 
+from bon_hydra.cluster import start as cluster_start
 from bon_hydra.queries.load import open_queries
-from bon_hydra.schema import DatasetConfig
+from bon_hydra.schema import ConfigError, DatasetConfig
 
 pytest.importorskip("ray.cluster_utils")
 
@@ -23,9 +26,9 @@ OF_THE_RUN = {"created_at", "latency_s", "run_id", "request_id", "attempts"}
 
 
 class Nodes:
-    """The cluster: a head and two nodes that may be killed."""
+    """The cluster: a head, two nodes that may be killed, and one that has no sandbox."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
 
         quickly = {
@@ -34,6 +37,10 @@ class Nodes:
             "health_check_failure_threshold": 3,
         }
         self._cluster = Cluster(True, head_node_args=NODE | {"_system_config": quickly})
+        (folder / "sitecustomize.py").write_text(
+            "import bon_hydra.sandbox.probe\nbon_hydra.sandbox.probe._why_not = lambda level: 'not on this node'\n"
+        )
+        self._cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(folder)})
         self._others = [self._cluster.add_node(**NODE) for _ in range(2)]
         self.address: str = self._cluster.address
 
@@ -46,8 +53,8 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    found = Nodes()
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    found = Nodes(tmp_path_factory.mktemp("node"))
     yield found
     found.end()
 
@@ -72,20 +79,22 @@ def asking(url: str, *more: str) -> list[str]:
     return ["dataset=demo", *model, "num_candidates=4", "model.choices_per_request=4", *more]
 
 
-def ran(folder: Path, *arguments: str) -> list[dict[str, Any]]:
-    """The rows of a run in a folder of its own."""
+def ran(folder: Path, *arguments: str) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a run in a folder of its own, and what it said on the way."""
     folder.mkdir()
     done = run(folder, *arguments)
     assert done.returncode == 0, done.stderr
-    return rows_of(parquets(folder)[-1])
+    return rows_of(parquets(folder)[-1]), done.stderr
 
 
 def test_a_cluster_leaves_the_same_file_as_one_machine(tmp_path: Path, nodes: Nodes) -> None:
-    """In every column but times, ids and attempts."""
+    """In every column but times, ids and attempts; a node without a sandbox is refused, its share judged elsewhere."""
     with FakeApi(reply=answers()) as api:
-        here = ran(tmp_path / "here", *asking(api.url))
+        here, _ = ran(tmp_path / "here", *asking(api.url))
     with FakeApi(reply=answers(), port=int(api.url.split(":")[2].split("/")[0])) as again:
-        there = ran(tmp_path / "there", *asking(again.url, "runner=ray", f"runner.address={nodes.address}"))
+        there, said = ran(tmp_path / "there", *asking(again.url, "runner=ray", f"runner.address={nodes.address}"))
+    assert "refused as a worker: " in said
+    assert "programs cannot be isolated on this machine (namespaces: not on this node; landlock: not on" in said
     assert {row["verdict"] for row in here} == {"pass", "fail"}
     assert len(here) == 2 * 8 * 4
     for one, other in zip(here, there, strict=True):
@@ -97,18 +106,54 @@ def test_a_cluster_leaves_the_same_file_as_one_machine(tmp_path: Path, nodes: No
 def test_a_node_that_disappears_takes_no_answer_with_it(tmp_path: Path, nodes: Nodes) -> None:
     """Nothing is missing or double, and at most what was in flight is asked again."""
     answer, killing = answers(), threading.Thread(target=nodes.kill_one)
+    log = tmp_path / "run" / "outputs" / "latest" / "run.log"
 
     def killing_one(request: Request, choice: int) -> str:
-        if request.order == 20:
+        if request.order == 20:  # the answers wait until all nodes ask, and those with a sandbox judge
+            assert eventually(lambda: log.read_text().count("joined") == 4 + 3)
+        if request.order == 50:
             killing.start()
         return answer(request, choice)
 
     with FakeApi(reply=killing_one, latency=0.05) as api:
         more = ["model.choices_per_request=1", "concurrency=6", "max_queries=12", f"runner.address={nodes.address}"]
-        rows = ran(tmp_path / "run", *asking(api.url, *more, "runner=ray"))
+        rows, _ = ran(tmp_path / "run", *asking(api.url, *more, "runner=ray"))
         killing.join()
         asked = Counter((request.question, request.seed()) for request in api.requests)
     assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == 2 * 12 * 4
     assert {row["verdict"] for row in rows} == {"pass", "fail"}
     assert asked.total() - len(asked) <= 6
-    assert "was lost" in (tmp_path / "run" / "outputs" / "latest" / "run.log").read_text()
+    assert "was lost; 3 of its kind are left" in log.read_text()
+
+
+def test_a_killed_driver_loses_at_most_what_was_in_flight(tmp_path: Path, nodes: Nodes) -> None:
+    """`bon resume` goes on, on the same cluster; what had arrived is not asked for again."""
+    answer = answers()
+
+    def killing_the_driver(request: Request, choice: int) -> str:
+        if request.order == 12:
+            driver.kill()
+        return answer(request, choice)
+
+    with FakeApi(reply=killing_the_driver, latency=0.05) as api:
+        more = ["model.choices_per_request=1", "concurrency=4", f"runner.address={nodes.address}"]
+        driver = start(tmp_path, *asking(api.url, *more, "runner=ray", "splits=[math]"))
+        driver.communicate()
+        resumed = run(tmp_path, "resume", "outputs/latest", module="bon_hydra.cli")
+        assert resumed.returncode == 0, resumed.stderr
+        asked = Counter((request.question, request.seed()) for request in api.requests)
+    rows = rows_of(parquets(tmp_path)[-1])
+    assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == len(asked) == 8 * 4
+    assert {row["verdict"] for row in rows} == {"pass", "fail"}
+    assert asked.total() - len(asked) <= 4
+
+
+def test_a_cluster_that_cannot_be_joined_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Ray it says which command installs it."""
+    with pytest.raises(ConfigError, match=r"runner\.address: nobody answers at 127\.0\.0\.1:9 .*ray start --head"):
+        cluster_start.connect("127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"runner\.address: got ray://head:10001, wanted host:port, auto, or null"):
+        cluster_start.connect("ray://head:10001")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"runner=ray: needs .*: pip install 'bon_hydra\[ray\]'"):
+        cluster_start.connect(None)

@@ -130,3 +130,19 @@ def test_endpoints_that_serve_different_models_under_one_name_are_refused(tmp_pa
         said = refused(tmp_path, *overrides(tmp_path, first.url, second.url, **{"model.identity": "x"}))
         assert "/weights/a" in said
         assert "/weights/b" in said
+
+
+def test_replicas_of_vllm_get_a_querys_candidates_together_and_by_n(tmp_path: Path) -> None:
+    """Twelve candidates are two requests to one replica, whose prefix cache holds their prompt; both replicas work."""
+    with FakeApi(latency=0.02) as one, FakeApi(latency=0.02) as other:
+        replicas = f"model.base_url=[{one.url},{other.url}]"
+        arguments = asking(one.url, additions(tmp_path, 8), "model=vllm", replicas, "model.identity=small", "seed=1")
+        ended = run(tmp_path, *arguments, "num_candidates=12", "model.choices_per_request=8", "model.api_key_env=null")
+        assert ended.returncode == 0, ended.stderr
+        asked = [Counter(request.question for request in api.requests) for api in (one, other)]
+        sizes = Counter(request.body.get("n", 1) for api in (one, other) for request in api.requests)
+    assert sizes == {8: 8, 4: 8}
+    assert not asked[0].keys() & asked[1].keys()
+    assert min(len(each) for each in asked) >= 2
+    assert {*asked[0].values(), *asked[1].values()} == {2}
+    assert len({row["seed"] for row in rows_of(parquets(tmp_path)[-1])}) == 8 * 12

@@ -12,9 +12,10 @@ from typing import Any
 
 import ray
 
+from bon_hydra import __version__
 from bon_hydra.client import ChatClient, Reply, api_key
 from bon_hydra.cluster.crew import Crew, MemberLost
-from bon_hydra.cluster.start import Node, on
+from bon_hydra.cluster.start import Node, fitness, on
 from bon_hydra.failures import RequestFailed
 from bon_hydra.schema import Config, ModelConfig
 
@@ -22,12 +23,13 @@ from bon_hydra.schema import Config, ModelConfig
 class Asker:
     """The actor: a client for each endpoint, opened when it is first asked."""
 
-    def __init__(self, model: ModelConfig, concurrency: int) -> None:
-        self._model, self._concurrency = model, concurrency
+    def __init__(self, version: str, model: ModelConfig, concurrency: int) -> None:
+        self._version, self._model, self._concurrency = version, model, concurrency
         self._clients: dict[str, ChatClient] = {}
 
     async def ready(self) -> None:
-        """Returns when the actor has started."""
+        """Raises ConfigError where the node has another bon_hydra."""
+        fitness(self._version, None)
 
     async def complete(self, url: str, key: str | None, body: dict[str, Any]) -> Reply | tuple[str, dict[str, Any]]:
         """One request to an endpoint; a failure comes back as its message and the rest of it.
@@ -79,7 +81,7 @@ async def remote_clients(config: Config, say: Callable[[str], None]) -> AsyncIte
 
     def hire(node: Node) -> Any:
         most = max(1000, config.concurrency)
-        return actor.options(**on(node, 0), max_concurrency=most).remote(model, config.concurrency)
+        return actor.options(**on(node, 0), max_concurrency=most).remote(__version__, model, config.concurrency)
 
     async with Crew(hire, lambda _: 1, config.concurrency, say) as crew:
         yield lambda url: RemoteClient(crew, url, key)

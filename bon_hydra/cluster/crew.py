@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from bon_hydra.cluster.start import Node, cause_of, nodes
 from bon_hydra.schema import ConfigError
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """How often the crew is held against the nodes that there are."""
@@ -67,7 +70,7 @@ class Crew:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for member in self._members:
-            ray.kill(member.actor)
+            _end(member.actor)
 
     async def call(self, method: str, *arguments: Any) -> Any:
         """What a method of the least busy actor returns; its own exceptions are RayTaskErrors.
@@ -105,8 +108,9 @@ class Crew:
     async def _keep_staffed(self) -> None:
         """Until it is cancelled."""
         while True:
+            found = await asyncio.to_thread(nodes)
             there = Counter(member.node.id for member in self._members) + self._hiring
-            for node in await asyncio.to_thread(nodes):
+            for node in found:
                 if self._failed[node.id] < TRIES:
                     for _ in range(self._per_node(node) - there[node.id]):
                         self._hiring[node.id] += 1
@@ -123,10 +127,11 @@ class Crew:
         except RayError:  # the node has gone meanwhile, or nothing can be started on it
             self._failed[node.id] += 1
         except asyncio.CancelledError:
-            ray.kill(actor)
+            _end(actor)
             raise
         else:
             self._members.append(_Member(node, actor))
+            log.info("a worker on %s joined; there are %d of its kind", node.host, len(self._members))
             for _ in range(self._at_once):
                 self._places.release()
         finally:
@@ -136,5 +141,9 @@ class Crew:
         if member in self._members:
             self._members.remove(member)
             self._say(f"a worker on {member.node.host} was lost; {len(self._members)} of its kind are left")
-            with contextlib.suppress(RayError, ValueError):
-                ray.kill(member.actor)  # cut off, it may live on elsewhere
+            _end(member.actor)  # cut off, it may live on elsewhere
+
+
+def _end(actor: Any) -> None:
+    with contextlib.suppress(RayError, ValueError):  # it has gone already, or its cluster has
+        ray.kill(actor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -27,15 +28,13 @@ TRIES = 3
 class Judge:
     """The actor: a bench with one place."""
 
-    def __init__(self, sandbox: SandboxConfig, programs: bool) -> None:
-        self._sandbox, self._programs = sandbox, programs
+    def __init__(self, version: str, sandbox: SandboxConfig, programs: bool) -> None:
+        self._version, self._sandbox, self._programs = version, sandbox, programs
         self._bench: Bench | None = None
 
     async def ready(self) -> None:
         """Raises ConfigError where the node is not fit to judge."""
-        import asyncio
-
-        await asyncio.to_thread(fitness, __version__, self._sandbox if self._programs else None)
+        await asyncio.to_thread(fitness, self._version, self._sandbox if self._programs else None)
         self._bench = await Bench(1, sandbox=self._sandbox).__aenter__()
 
     async def verdicts(self, *arguments: Any) -> list[Verdict]:
@@ -102,7 +101,7 @@ async def remote_bench(runner: RunnerConfig, programs: bool, say: Callable[[str]
     actor = ray.remote(Judge)
 
     def hire(node: Node) -> Any:
-        return actor.options(**on(node, 1)).remote(runner.sandbox, programs)
+        return actor.options(**on(node, 1)).remote(__version__, runner.sandbox, programs)
 
     def judges(node: Node) -> int:
         return min(node.cpus, runner.workers or node.cpus)

@@ -64,7 +64,7 @@ class Leased:
             if self._left <= self._size // 2 and self._coming is None:
                 self._coming = self._loop.create_task(self._renewed())
             if not self._left and self._coming is not None:
-                self._at, self._left = await self._coming
+                self._at, self._left = await asyncio.shield(self._coming)
                 self._coming, self._dropped = None, False
             at = self._at
             self._at += 1 / self._rate
