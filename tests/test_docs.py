@@ -39,9 +39,9 @@ from bon_hydra.saved import load_config
 from bon_hydra.schema import Config, DatasetConfig
 
 TUTORIAL = ROOT / "docs" / "getting-started.md"
-ELSEWHERE = {"apt-get", "curl", "hf", "llama-server", "ollama", "pytest", "vllm", "zensical"}
+ELSEWHERE = {"apt-get", "curl", "hf", "llama-server", "ollama", "pytest", "vllm", "wandb", "zensical"}
 """Programs that are not ours: that they are named is all that is looked at."""
-SWEEPS = r"outputs/latest/\d|compare outputs/latest$"
+SWEEPS = r"outputs/latest/[\d*]|compare outputs/latest(?! outputs)"
 """What only a sweep understands, in a command."""
 OWN_OPTIONS = {"mine"}
 """Options that the docs' own files are."""
@@ -161,8 +161,10 @@ def bon(words: Sequence[str], folder: Path) -> None:
 
 
 def dated(word: str, sweep: Path) -> str:
-    """A run of the docs' as one of the fixture's: of a date the sweep, of a sweep's points the last."""
-    return re.sub(r"^outputs/latest/1\d\*", "outputs/latest/3*", re.sub(r"^outputs/2026-[-\d*]+/\S+", str(sweep), word))
+    """A run of the docs' as one of the fixture's: of a date the sweep, of a sweep's later points the first."""
+    return re.sub(
+        r"^outputs/latest/(1\d\*|\*.+)", "outputs/latest/0*", re.sub(r"^outputs/2026-[-\d*]+/\S+", str(sweep), word)
+    )
 
 
 def seeds_command(words: Sequence[str], folder: Path) -> None:
@@ -220,7 +222,7 @@ def execute(command: Command, folder: Path) -> None:
     if head in ELSEWHERE or head in ("cd", "mkdir", "."):
         return None
     if head == "export":
-        assert re.fullmatch(r"[A-Z_]+=…", rest[0])
+        assert re.fullmatch(r"[A-Z_]+=\S+", rest[0])
         return None
     if head == "bash":
         assert (ROOT / rest[0]).is_file()
@@ -291,8 +293,8 @@ def mermaid_block(block: Block) -> None:
 def try_block(block: Block, folder: Path, names: dict[str, Any]) -> None:
     """The rule for a block, by its language."""
     match block.language:
-        case "text":
-            pass
+        case "text" | "":
+            assert not re.search(r"^(bon|bon-hydra|pip|python3?) ", block.text, re.MULTILINE), "a command among outputs"
         case "python":
             python_block(block, names)
         case "yaml":
@@ -304,7 +306,7 @@ def try_block(block: Block, folder: Path, names: dict[str, Any]) -> None:
         case "mermaid":
             mermaid_block(block)
         case _:
-            raise AssertionError(f"no rule covers {block.language or 'a fence without a language'!r}")
+            raise AssertionError(f"no rule covers {block.language!r}")
 
 
 def point_latest(folder: Path, at_sweep: bool) -> None:
