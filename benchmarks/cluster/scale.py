@@ -23,7 +23,7 @@ import uvloop
 
 from bon_hydra.bodies import choices_of, parsed, responses_of
 from bon_hydra.cluster.limiter import Leased, Leases
-from bon_hydra.keys import candidate_keys
+from bon_hydra.keys import Keys
 from bon_hydra.limits import Limits
 from bon_hydra.records import Candidate, Judged, Query, Verdict
 from bon_hydra.results import ResultsWriter, RunFields
@@ -76,7 +76,7 @@ def costs(queries: int, folder: Path) -> dict[str, float]:
     asked = [query(number) for number in range(queries)]
     bodies = [stored(body(number)) for number in range(queries * N)]
     keys: list[list[bytes]] = []
-    timed("keys", lambda: keys.extend(list(candidate_keys(CONFIG, "x", each.messages, None)) for each in asked))
+    timed("keys", lambda: keys.extend(Keys(CONFIG, "x").of(each.messages, None) for each in asked))
     with CandidateStore(folder / "costs.sqlite", "run") as store:
 
         async def commit() -> None:
@@ -127,7 +127,7 @@ async def simulated(workers: int, rate: float, seconds: float, folder: Path) -> 
         async def worker() -> None:
             while loop.time() < end:
                 number = next(numbers)
-                (key,) = candidate_keys(ONE, "x", query(number).messages, None)
+                (key,) = Keys(ONE, "x").of(query(number).messages, None)
                 await store.claim([key])
                 async with limits.slot(640) as turn:
                     sent.append(loop.time())
