@@ -29,7 +29,7 @@ from bon_hydra.masking import Mask
 from bon_hydra.records import Response
 from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
-from bon_hydra.wire import LARGEST_BODY, Answer, Moved, TooLarge, Wire, followed, is_loopback
+from bon_hydra.wire import LARGEST_BODY, Answer, Moved, TooLarge, Wire, followed, is_loopback, proxy_of
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,10 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
 
     Raises:
         ConnectionError: nobody answers at `model.base_url`, its certificate is not trusted, or it has moved.
+        ConfigError: no key, or the environment's proxy is of a kind that cannot be used.
     """
     url, key = str(model.base_url), api_key(model)
+    proxy_of(url)
     http = openai.DefaultHttpxClient(
         timeout=CONNECT_S,
         verify=httpx2.create_ssl_context(),

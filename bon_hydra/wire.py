@@ -17,6 +17,8 @@ import aiohttp
 import httpx2
 import yarl
 
+from bon_hydra.schema import ConfigError
+
 LARGEST_BODY = 64 * 2**20
 """Bytes; an answer with the log probabilities of 32,000 tokens has less."""
 MOST_REDIRECTS = 20
@@ -54,7 +56,9 @@ class Wire:
 
     def __init__(self, url: str, headers: Mapping[str, str], connections: int, connect_s: float) -> None:
         self._url = yarl.URL(url)
-        self._proxy, self._proxy_headers = _proxy(url)
+        self._proxy, self._proxy_headers = proxy_of(url)
+        # To a proxy of https they go with CONNECT; without TLS the request itself is what the proxy reads.
+        in_the_clear = self._proxy_headers if self._url.scheme == "http" else None
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=connections,
@@ -62,7 +66,7 @@ class Wire:
                 ssl=httpx2.create_ssl_context() if self._url.scheme == "https" else True,
                 keepalive_timeout=UNUSED_S,
             ),
-            headers=headers,
+            headers={**headers, **(in_the_clear or {})},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
         )
 
@@ -125,15 +129,24 @@ async def _whole(stream: aiohttp.StreamReader) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _proxy(url: str) -> tuple[str | None, dict[str, str] | None]:
-    """The proxy that the environment names for this address, and what is to be said to it."""
+def proxy_of(url: str) -> tuple[str | None, dict[str, str] | None]:
+    """The proxy that the environment names for this address, and what is to be said to it.
+
+    Raises:
+        ConfigError: it is none that HTTP goes through.
+    """
     parts, proxies = urlsplit(url), getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or is_loopback(url) or proxy_bypass(parts.hostname or ""):
         return None, None
     split = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if split.username is None:
-        return split.geturl(), None
     bare = split._replace(netloc=split.netloc.rpartition("@")[2]).geturl()
+    if split.scheme not in ("http", "https"):
+        raise ConfigError(
+            f"the environment names {bare} as the proxy for {parts.hostname}, wanted http://… "
+            f"(HTTPS_PROXY, HTTP_PROXY, ALL_PROXY); NO_PROXY={parts.hostname} goes there without one"
+        )
+    if split.username is None:
+        return bare, None
     told = aiohttp.encode_basic_auth(unquote(split.username), unquote(split.password or ""))
     return bare, {"Proxy-Authorization": told}

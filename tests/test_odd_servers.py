@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import re
@@ -24,7 +25,7 @@ from bon_hydra.client import ChatClient, Reply, served_models
 from bon_hydra.failures import RequestFailed
 from bon_hydra.preflight import _identity, is_own_server
 from bon_hydra.records import Response
-from bon_hydra.schema import ModelConfig
+from bon_hydra.schema import ConfigError, ModelConfig
 from bon_hydra.store import Stored
 from bon_hydra.verifiers.completion import Completion, Task
 from bon_hydra.verifiers.tool_calls import judge as judge_calls
@@ -430,6 +431,26 @@ def test_a_proxy_of_the_environment_is_used_but_never_for_this_machine(monkeypat
         (failed,) = ask("http://models.invalid/v1")
         assert isinstance(failed, RequestFailed)
         assert len(proxy.requests) == 1
+
+
+def test_a_proxy_is_told_the_name_and_password_that_its_address_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the header for it; the server's own key goes on in the server's."""
+    with RawServer(GOOD) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:pass%20word@127.0.0.1:{proxy.port}")
+        (reply,) = ask("http://models.example/v1")
+    assert isinstance(reply, Reply)
+    assert b"proxy-authorization: basic " + base64.b64encode(b"me:pass word").lower() in proxy.requests[0].lower()
+    assert b"authorization: bearer " + SECRET.encode().lower() in proxy.requests[0].lower()
+
+
+def test_a_proxy_that_http_does_not_go_through_is_named_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without its password."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:hidden@127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"names socks5://127.0.0.1:9 as the proxy for models.example") as caught:
+        served_models(ModelConfig(name="m", base_url="http://models.example/v1"))
+    assert "hidden" not in str(caught.value)
 
 
 def reply_of_host(server: RawServer, host: str) -> Response:
