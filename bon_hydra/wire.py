@@ -16,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx2
 import yarl
+from multidict import CIMultiDict
 
 from bon_hydra.schema import ConfigError
 
@@ -59,6 +60,8 @@ class Wire:
         self._proxy, self._proxy_headers = proxy_of(url)
         # To a proxy of https they go with CONNECT; without TLS the request itself is what the proxy reads.
         in_the_clear = self._proxy_headers if self._url.scheme == "http" else None
+        # Of each request, and not the session's own: those a proxy is told as well, the key among them.
+        self._headers = CIMultiDict({**headers, **(in_the_clear or {})})
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=connections,
@@ -66,7 +69,6 @@ class Wire:
                 ssl=httpx2.create_ssl_context() if self._url.scheme == "https" else True,
                 keepalive_timeout=UNUSED_S,
             ),
-            headers={**headers, **(in_the_clear or {})},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_s),
         )
 
@@ -79,7 +81,12 @@ class Wire:
         url = self._url
         for _ in range(MOST_REDIRECTS):
             async with self._session.post(
-                url, data=body, allow_redirects=False, proxy=self._proxy, proxy_headers=self._proxy_headers
+                url,
+                data=body,
+                headers=self._headers,
+                allow_redirects=False,
+                proxy=self._proxy,
+                proxy_headers=self._proxy_headers,
             ) as response:
                 if 300 <= response.status < 400 and "Location" in response.headers:
                     url = followed("POST", response.status, url, response.headers["Location"])

@@ -443,6 +443,17 @@ def test_a_proxy_is_told_the_name_and_password_that_its_address_has(monkeypatch:
     assert b"authorization: bearer " + SECRET.encode().lower() in proxy.requests[0].lower()
 
 
+def test_a_proxy_on_the_way_to_https_does_not_hear_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for a connection and no more."""
+    with RawServer(http(b"", "403 Forbidden")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:pw@127.0.0.1:{proxy.port}")
+        (failed,) = ask("https://models.example/v1")
+    assert isinstance(failed, RequestFailed)
+    assert proxy.requests[0].startswith(b"CONNECT models.example:443 ")
+    assert b"Proxy-Authorization: Basic " in proxy.requests[0]
+    assert SECRET.encode() not in b"".join(proxy.requests)
+
+
 def test_a_proxy_that_http_does_not_go_through_is_named_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
