@@ -101,8 +101,7 @@ def run(prepared: Prepared, folder: Path, origin: Origin) -> Ending:
                 summary = write_summary(ending.parquet, ending.status)
                 console().print(final_table(summary))
                 ending = replace(ending, value=_verified_per_dollar(summary["overall"]))
-                if is_url(prepared.config.output.dir):
-                    ending = _published(ending, folder, origin.run_id, prepared.config.output.dir)
+                ending = _published(ending, folder, origin.run_id, prepared.config.output.dir)
             except (OSError, StoreFailed) as error:
                 log.error("the results cannot be written: %s", error)
                 ending = Ending("failed", f"the results cannot be written: {error}")
@@ -233,10 +232,12 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
     return Ending(status, halt.message, linked(parquet, folder), _reused(writer.tally))
 
 
-def _published(ending: Ending, folder: Path, run_id: str, url: str) -> Ending:
-    """The run's folder is at `url` too; where that cannot be written, the run has failed, but is here still."""
+def _published(ending: Ending, folder: Path, run_id: str, output_dir: str) -> Ending:
+    """Puts the run where `output.dir` says; what cannot be put there is here still, whole."""
+    if not is_url(output_dir):
+        return ending
     try:
-        console().print(f"published at {publish(folder, run_id, url)}")
+        console().print(f"published at {publish(folder, run_id, output_dir)}")
     except ConfigError as error:
         return replace(ending, status="failed", message=str(error))
     return ending

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
-from bon_hydra.names import local_dir
+from bon_hydra.names import is_url, local_dir
 from bon_hydra.options import CONF
 from bon_hydra.preflight import is_own_server
 from bon_hydra.saved_run import SavedRun
@@ -224,6 +224,8 @@ def refuse_moved(config: Config, folder: Path) -> None:
     would = None
     if "/" in config.output.file:
         would = f"it would write {config.output.file}"
+    elif is_url(config.output.dir):
+        would = f"it would put its results to {config.output.dir}"
     elif store and not is_store(Path(store)):
         would = f"it would make {store}"
     elif config.output.trackers:

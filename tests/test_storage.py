@@ -9,7 +9,7 @@ import fsspec
 import pytest
 from app import additions, asking, metadata_of, parquets, rows_of, run, sum_of
 from bon_command import bon
-from fake_api import FakeApi
+from fake_api import FakeApi, Request
 
 from bon_hydra.publishing import publish, put_file
 from bon_hydra.runs import find_runs
@@ -100,3 +100,26 @@ def test_storage_that_cannot_be_written_is_refused_before_anything_is_asked(
             assert wanted in done.stderr
         assert api.requests == []
     assert not (tmp_path / "outputs").exists()
+
+
+def test_what_could_not_be_put_there_is_kept_and_resume_puts_it_there(tmp_path: Path, bucket: dict[str, str]) -> None:
+    """The bucket goes in mid-run, and comes back; no answer is paid for again."""
+    files = fsspec.filesystem("s3")
+    files.mkdir("fleeting")
+
+    def removing(request: Request, _: int) -> str:
+        if request.order == 0:
+            files.rmdir("fleeting")
+        return sum_of(request)
+
+    with FakeApi(reply=removing) as api:
+        arguments = asking(api.url, additions(tmp_path, 2), "num_candidates=1", "output.dir=s3://fleeting/runs")
+        done = run(tmp_path, *arguments, **bucket)
+        assert done.returncode == 1, done.stderr
+        assert "cannot be put to s3://fleeting/runs" in done.stderr
+        files.mkdir("fleeting")
+        resumed = run(tmp_path, "resume", "outputs/latest", module="bon_hydra.cli", **bucket)
+        assert (resumed.returncode, len(api.requests)) == (0, 2), resumed.stderr
+    files.invalidate_cache()
+    (there,) = find_runs(["s3://fleeting/runs/*/*"])
+    assert rows_of(there) == rows_of(parquets(tmp_path)[0])

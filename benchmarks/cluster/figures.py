@@ -3,6 +3,7 @@
     python benchmarks/cluster/figures.py kills [ROUNDS]    nodes killed in mid-run: what is missing, double, asked again
     python benchmarks/cluster/figures.py cuts [ROUNDS]     the same, of nodes that are cut off until they are given up
     python benchmarks/cluster/figures.py verifying         programs judged a second by one worker and by two
+    python benchmarks/cluster/figures.py calls             what it costs the driver to call an actor
     python benchmarks/cluster/figures.py limit [DRIVERS]   requests a second at a server, four workers, a limit of 200
 
 Nothing else may run on the machine meanwhile. Exits with 1 where a figure is not what docs/scaling.md promises.
@@ -22,13 +23,14 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests"))
 from fake_api import FakeApi, Request
@@ -163,6 +165,59 @@ def verifying() -> bool:
     return two >= 1.6 * one
 
 
+class Echo:
+    """An actor that gives back what it was given."""
+
+    async def ready(self) -> None:
+        """Nothing to wait for."""
+
+    async def echo(self, given: bytes) -> bytes:
+        return given
+
+
+def calls() -> bool:
+    """An answer of 3 KB to and fro, 64 in flight; and leases of the named actor, one after the other from 16 tasks."""
+    import ray
+
+    from bon_hydra.cluster.crew import Crew
+    from bon_hydra.cluster.limiter import Leases
+    from bon_hydra.cluster.start import on
+
+    async def through_a_crew(count: int) -> None:
+        actor: Any = ray.remote(Echo)
+        async with Crew(lambda node: actor.options(**on(node, 0)).remote(), lambda _: 1, 64, print) as crew:
+
+            async def some() -> None:
+                for _ in range(count // 64):
+                    await crew.call("echo", b"x" * 3000)
+
+            await asyncio.gather(*(some() for _ in range(64)))  # the actors start
+            await timed("calls", count, some, 64)
+
+    async def leases(count: int) -> None:
+        actor: Any = ray.remote(Leases).options(num_cpus=0).remote()
+
+        async def some() -> None:
+            for _ in range(count // 16):
+                await actor.lease.remote("requests", 20_000.0, 2000)
+
+        await some()
+        await timed("leases", count, some, 16)
+
+    async def timed(name: str, count: int, work: Callable[[], Coroutine[Any, Any, None]], at_once: int) -> None:
+        since, cpu = time.monotonic(), time.process_time()
+        await asyncio.gather(*(work() for _ in range(at_once)))
+        took, cpu = time.monotonic() - since, time.process_time() - cpu
+        print(f"{count / took:,.0f} {name}/s; {cpu / count * 1e6:.0f} µs of the driver's CPU each")
+
+    with cluster(2) as nodes:
+        ray.init(nodes.address, namespace="bon_hydra", log_to_driver=False)
+        uvloop.run(through_a_crew(6400))
+        uvloop.run(leases(3200))
+        ray.shutdown()
+    return True
+
+
 def limit(drivers: int) -> bool:
     """Four workers under one limit of 200 a second: of one run, or one each of four shards' runs."""
     arrived: list[float] = []
@@ -192,12 +247,15 @@ def limit(drivers: int) -> bool:
 
 def main() -> int:
     what, number = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else None
-    good = {  # type: ignore[no-untyped-call]
-        "kills": lambda: faults(number or 10, "kills"),
-        "cuts": lambda: faults(number or 3, "cuts"),
-        "verifying": verifying,
-        "limit": lambda: limit(number or 1),
-    }[what]()
+    match what:
+        case "kills" | "cuts":
+            good = faults(number or 10, what)
+        case "verifying":
+            good = verifying()
+        case "calls":
+            good = calls()
+        case _:
+            good = limit(number or 1)
     return 0 if good else 1
 
 
