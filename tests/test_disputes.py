@@ -79,6 +79,11 @@ def test_show_prints_what_is_disputed_with_the_reason(tmp_path: Path, capsys: py
     assert (code, err) == (0, "")
     assert out.count("== Query") == 1
     assert out.count("disputed: judged wrong, and 2 of 3 answers agree on it") == 2
+    settled = write(tmp_path / "settled.parquet", [judged("one", ["pass"])])
+    assert bon(capsys, "show", settled, "--disputed")[:2] == (
+        0,
+        "Nothing in this file speaks against any of its verdicts.\n",
+    )
     code, _, err = bon(capsys, "show", run, "--disputed", "--verdict", "no_answer")
     assert (code, "no candidate with --verdict no_answer --disputed" in err) == (2, True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,8 +14,6 @@ from app import run
 from bon_command import bon
 from fake_api import FakeApi, Request
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import bon_hydra.__main__  # noqa: F401 - it registers the schema
 from bon_hydra.checks import check
@@ -23,19 +21,15 @@ from bon_hydra.options import CONF
 from bon_hydra.queries.files import DEMO
 
 PAGES = sorted((Path(__file__).parents[1] / "docs" / "examples").glob("*.md"))
-PROGRAM = "python -m bon_hydra "
+ELSEWHERE = ("model=gpt-4o-mini", "model.name=BASE,TUNED")
+"""What asks somebody else than the embedded model."""
 
 
-def commands(page: Path) -> list[list[str]]:
-    """The commands of a page, indented by four spaces, as a shell splits them; each of them once."""
-    lines = re.findall(r"^    ((?:python -m bon_hydra|bon) .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return [shlex.split(line, comments=True) for line in dict.fromkeys(lines)]
-
-
-def points(arguments: list[str]) -> list[list[str]]:
-    """The overrides of each job."""
-    overrides = OverridesParser.create().parse_overrides([one for one in arguments if one != "-m"])
-    return [list(point) for batch in BasicSweeper.split_arguments(overrides, None) for point in batch]
+def commands() -> Iterator[list[str]]:
+    """The commands of the pages, indented by four spaces, as a shell splits them; of a page each once."""
+    for page in PAGES:
+        lines = re.findall(r"^    ((?:python -m bon_hydra|bon) .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        yield from (shlex.split(line) for line in dict.fromkeys(lines))
 
 
 def answers() -> Callable[[Request, int], str]:
@@ -52,14 +46,16 @@ def answers() -> Callable[[Request, int], str]:
     return answer
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_run_of_the_examples_composes(page: Path) -> None:
-    """With all points of its sweeps; each page has one or more."""
-    runs = [command[3:] for command in commands(page) if command[:3] == PROGRAM.split()]
-    assert runs or page.stem == "README"
+def test_every_example_has_a_page_and_what_asks_others_composes() -> None:
+    """Each file of an example names its page."""
+    for page in (page for page in PAGES if page.stem not in ("README", "reward_data")):
+        assert f"docs/examples/{page.name}" in (CONF / "experiment" / f"{page.stem}.yaml").read_text(encoding="utf-8")
+    others = [command[3:] for command in commands() if {*command} & {*ELSEWHERE}]
+    assert others
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for point in (point for arguments in runs for point in points(arguments)):
-            assert check(compose("config", overrides=point)).experiment_name
+        for overrides in others:
+            first = [re.sub(r",.*", "", one) for one in overrides if one != "-m"]
+            assert check(compose("config", overrides=first)).experiment_name
 
 
 def test_the_commands_of_the_examples_do_what_they_say(
@@ -70,11 +66,11 @@ def test_the_commands_of_the_examples_do_what_they_say(
     with FakeApi(answers()) as api:
         server = ["model=openai-compatible", f"model.base_url={api.url}", "model.name=fake", "max_queries=2"]
         small = [*server, "runner.workers=1", "concurrency=8"]
-        for command in (command for page in PAGES for command in commands(page)):
+        for command in commands():
             if command[0] == "bon":
                 code, _, err = bon(capsys, *command[1:])
                 assert code == 0, (command, err)
-            elif "model=gpt-4o-mini" not in command and "model.name=BASE,TUNED" not in command:
+            elif not {*command} & {*ELSEWHERE}:
                 named = [re.sub(r"^([a-z_.]+=[^,\[]+),.*,", r"\1,", one) for one in command[3:]]
                 named = [one for one in named if one.partition("=")[0] not in ("model", "max_queries")]
                 done = run(tmp_path, *named, *small)

@@ -76,6 +76,9 @@ def show(path: Path, wanted: Wanted, limit: int, out: Console, seed: int | None 
     if wanted.verdict is not None and wanted.verdict not in VERDICTS:
         raise ConfigError(f"--verdict {wanted.verdict}: no such verdict, wanted one of {', '.join(VERDICTS)}")
     why = disputed(path) if wanted.disputed else {}
+    if wanted.disputed and not why:
+        out.print("Nothing in this file speaks against any of its verdicts.")
+        return 0
     queries, more, splits = _find(path, wanted, why, limit if seed is None else None)
     if seed is not None and len(queries) > limit:
         more = len(queries) - limit
