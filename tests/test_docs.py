@@ -10,6 +10,7 @@ import ast
 import importlib.util
 import json
 import re
+import shlex
 import shutil
 import tomllib
 from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ from bon_hydra.saved import load_config
 from bon_hydra.schema import Config, DatasetConfig
 
 TUTORIAL = ROOT / "docs" / "getting-started.md"
-ELSEWHERE = {"apt-get", "curl", "hf", "llama-server", "ollama", "pytest", "vllm", "wandb", "zensical"}
+ELSEWHERE = {"apt-get", "curl", "hf", "llama-server", "ollama", "pytest", "ray", "vllm", "wandb", "zensical"}
 """Programs that are not ours: that they are named is all that is looked at."""
 SWEEPS = r"outputs/latest/[\d*]|compare outputs/latest(?! outputs)"
 """What only a sweep understands, in a command."""
@@ -72,7 +73,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with FakeApi(lambda request, choice: sum_of(request) if (len(request.question) + choice) % 2 else "No.") as api:
         grid = [
             "-m",
-            "num_candidates=1,4",
+            "num_candidates=4,1",
             "temperature=0.3,1.2",
             "dataset.verifier=exact",
             "model.choices_per_request=4",
@@ -143,8 +144,11 @@ def bon(words: Sequence[str], folder: Path) -> None:
     known |= {"SWEEP": sweep, "RUN": latest, "HOST": Path("127.0.0.1"), "level": Path("verifier")}
     given = [word.strip("[]") if re.match(r"\[-|.*\w]$", word) and "=" not in word else word for word in words]
     args = [str(known.get(word.rstrip("…"), dated(word, sweep))) for word in given if word != "[RUN…]" and word != "…"]
-    if args[0] == "rerun":
-        asked = get_command(cli.app).commands["rerun"].make_context("rerun", args[1:]).params  # type: ignore[attr-defined]
+    if args[0] in ("rerun", "merge") or any("://" in arg for arg in args):
+        command = get_command(cli.app).commands[args[0]]  # type: ignore[attr-defined]
+        asked = command.make_context(args[0], args[1:]).params
+        if args[0] != "rerun":  # shards and buckets are beyond this fixture: that it is a call of the command is seen
+            return
         run_again(load_config(latest / "resolved.yaml"), *last_point(asked["overrides"] or [], asked["multirun"]))
         return
     if args[0] == "completion":
@@ -190,7 +194,7 @@ def script(words: Sequence[str], folder: Path) -> None:
 
 
 def python(words: Sequence[str], folder: Path) -> None:
-    if words[:2] == ("-m", "bon_hydra"):
+    if list(words[:2]) == ["-m", "bon_hydra"]:
         check_composes(words[2:], folder)
     elif words[0] != "-m":
         script(words, folder)
@@ -204,6 +208,12 @@ def pip(words: Sequence[str], _: Path) -> None:
     setup = (ROOT / "setup.cfg").read_text(encoding="utf-8")
     for extra in re.findall(r"\[([\w,]+)\]", " ".join(words)):
         assert [name for name in extra.split(",") if f"\n{name} =\n" not in setup] == []
+
+
+def sbatch(words: Sequence[str], folder: Path) -> None:
+    """What it wraps, as the first job of the array."""
+    wrapped = words[words.index("--wrap") + 1].replace("$SLURM_ARRAY_TASK_ID", "1")
+    python(shlex.split(wrapped)[1:], folder)
 
 
 def write(command: Command, folder: Path) -> None:
@@ -233,6 +243,7 @@ def execute(command: Command, folder: Path) -> None:
         "pip": pip,
         "python": python,
         "python3": python,
+        "sbatch": sbatch,
     }
     assert head in rules, "no rule covers it"
     return rules[head](rest, folder)
