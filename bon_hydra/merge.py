@@ -126,8 +126,8 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _joined(parts: Sequence[_Part], merged: Merged) -> Iterator[Any]:
-    """Every query's rows as an Arrow table: split after split, the shards in turn."""
+def _joined(parts: Sequence[_Part], merged: Merged) -> Iterator[tuple[Any, int]]:
+    """Every query's rows as an Arrow table with its bytes: split after split, the shards in turn."""
     reading = [read_queries(part.path) for part in parts]
     heads = [next(queries, None) for queries in reading]
     seen: dict[str, Seen] = {}
@@ -137,7 +137,7 @@ def _joined(parts: Sequence[_Part], merged: Merged) -> Iterator[Any]:
             if seen.setdefault(split, Seen()).add(int(head.query_id, 16), turn) is not None:
                 raise ConfigError(f"{parts[turn].path}: query {head.query_id} of {split} is in another shard too")
             _count(merged, head)
-            yield head.table
+            yield head.table, head.nbytes
             heads[turn] = next(reading[turn], None)
             position += 1
         for part, left in zip(parts, heads, strict=True):

@@ -374,8 +374,10 @@ def rewrite(
     _sync(path)
 
 
-def write_tables(path: Path, queries: Iterable[pa.Table], metadata: Callable[[], Mapping[str, str]]) -> None:
-    """Writes `path` from tables of a query each, in their order; whole or not there at all.
+def write_tables(
+    path: Path, queries: Iterable[tuple[pa.Table, int]], metadata: Callable[[], Mapping[str, str]]
+) -> None:
+    """Writes `path` from tables of a query each, with their bytes, in their order; whole or not there at all.
 
     `metadata` is asked for when all are written; `total_records` and `schema_version` are added here.
     """
@@ -393,18 +395,18 @@ def write_tables(path: Path, queries: Iterable[pa.Table], metadata: Callable[[],
     _sync(path.parent)
 
 
-def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def _groups(tables: Iterable[tuple[pa.Table, int]]) -> Iterator[pa.Table]:
     """The tables joined to such as a row group holds."""
     waiting: list[pa.Table] = []
     size = 0
-    for table in tables:
-        waiting.append(table.cast(SCHEMA))
-        size += table.nbytes
+    for table, nbytes in tables:
+        waiting.append(table)
+        size += nbytes
         if size >= GROUP_BYTES:
-            yield pa.concat_tables(waiting).combine_chunks()
+            yield pa.concat_tables(waiting).combine_chunks().cast(SCHEMA)
             waiting, size = [], 0
     if waiting:
-        yield pa.concat_tables(waiting).combine_chunks()
+        yield pa.concat_tables(waiting).combine_chunks().cast(SCHEMA)
 
 
 def _sync(path: Path) -> None:

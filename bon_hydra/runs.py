@@ -284,6 +284,8 @@ class Rows:
     split: str
     query_id: str
     table: pa.Table
+    nbytes: int
+    """About what they take, by the mean of the rows around them."""
 
 
 def read_queries(path: Path) -> Iterator[Rows]:
@@ -293,8 +295,9 @@ def read_queries(path: Path) -> Iterator[Rows]:
             table = file.read_row_group(group)
             names = [table.column(name).to_numpy() for name in ("split", "query_id")]
             changes = np.flatnonzero((names[0][1:] != names[0][:-1]) | (names[1][1:] != names[1][:-1])) + 1
+            each = table.nbytes // max(1, table.num_rows)
             for start, end in pairwise([0, *changes.tolist(), table.num_rows] if table.num_rows else []):
-                yield Rows(names[0][start], names[1][start], table.slice(start, end - start))
+                yield Rows(names[0][start], names[1][start], table.slice(start, end - start), each * (end - start))
 
 
 def _as_ours(rows: Any) -> Any:

@@ -34,6 +34,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests"))
 from fake_api import FakeApi, Request
+from processes import eventually
 
 from bon_hydra.records import Candidate, Query, Response
 
@@ -87,7 +88,7 @@ def faults(rounds: int, how: str) -> bool:
     draw = random.Random(0)
     with cluster(3) as nodes:
         for number in range(rounds):
-            victim, at = draw.choice(nodes.worker_nodes), draw.randrange(60, 160)
+            victim, at = draw.choice(list(nodes.worker_nodes)), draw.randrange(60, 160)
             with tempfile.TemporaryDirectory() as name, ExitStack() as serving:
                 folder, concurrency = Path(name), 8
                 log = folder / "outputs" / "latest" / "run.log"
@@ -96,7 +97,11 @@ def faults(rounds: int, how: str) -> bool:
                     raylet = victim.all_processes["raylet"][0].process.pid
                     ending = threading.Thread(target=stopped, args=(raylet, log))
 
-                def answer(request: Request, _: int, at: int = at, ending: threading.Thread = ending) -> str:
+                def answer(
+                    request: Request, _: int, at: int = at, ending: threading.Thread = ending, log: Path = log
+                ) -> str:
+                    if request.order == 20:  # answers wait until all nodes ask and judge
+                        eventually(lambda: log.read_text().count("joined") == 2 * 3)
                     if request.order == at:
                         ending.start()
                     return "It is \\boxed{5}."
@@ -146,7 +151,7 @@ def verifying() -> bool:
         async with remote_bench(RunnerConfig(workers=workers), True, print) as bench, Judges(bench) as judges:
             await asyncio.gather(*(judges.judge(query, candidates(query, -1)) for query in queries[:8]))  # all start
             since = time.monotonic()
-            asked = [replace(query, query_id=str(n)) for n in range(6) for query in queries]
+            asked = [replace(query, query_id=str(n)) for n in range(2) for query in queries]
             found = await asyncio.gather(
                 *(judges.judge(query, candidates(query, number + int(query.query_id))) for query in asked)
             )
