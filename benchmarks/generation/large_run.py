@@ -75,4 +75,4 @@ def main(lengths: tuple[int, int]) -> None:
 
 
 if __name__ == "__main__":
-    main((2_000, 10_000) if "--short" in sys.argv else (100_000, 1_000_000))
+    main((1_000, 5_000) if "--short" in sys.argv else (100_000, 1_000_000))
