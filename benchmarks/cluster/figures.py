@@ -238,7 +238,7 @@ def limit(drivers: int) -> bool:
         running = []
         for number in range(1, drivers + 1):
             own = [f"dataset.shard={number}/{drivers}", f"output.dir=outputs{number}"] if drivers > 1 else []
-            asking = command(folder, api.url, 2000, *shared, *own)
+            asking = command(folder, api.url, 1500, *shared, *own)
             running.append(subprocess.Popen(asking, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         codes = {one.wait() for one in running}
     start = arrived[0] + 5  # from when it is at full speed
