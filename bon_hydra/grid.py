@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ def points(config: DictConfig) -> list[DictConfig]:
     if not is_grid(config):
         return []
     loader = GlobalHydra.instance().config_loader()
-    batches = BasicSweeper.split_arguments(_parsed(config), max_batch_size=None)
+    # In Hydra's order: what a file says is swept (`hydra.sweeper.params`), then what the command does.
+    said = [f"{key}={value}" for key, value in (OmegaConf.select(config, "hydra.sweeper.params") or {}).items()]
+    batches = BasicSweeper.split_arguments(_parsed(said) + _parsed(config.hydra.overrides.task), max_batch_size=None)
     composed = [loader.load_sweep_config(config, list(point)) for batch in batches for point in batch]
     for number, point in enumerate(composed):
         with flag_override(point, ["readonly", "struct"], False):
@@ -66,7 +68,8 @@ def swept(hydra: Any, fixed: Collection[str]) -> dict[str, str]:
 def swept_keys(config: DictConfig) -> set[str]:
     """The keys that differ between jobs."""
     chosen = OmegaConf.select(config, "hydra.sweeper.params") or {}
-    return {o.get_key_element().lstrip("+~") for o in _parsed(config) if o.is_sweep_override()} | {*map(str, chosen)}
+    parsed = _parsed(config.hydra.overrides.task)
+    return {o.get_key_element().lstrip("+~") for o in parsed if o.is_sweep_override()} | {*map(str, chosen)}
 
 
 def fix_folder(config: DictConfig, folder: Path) -> None:
@@ -106,12 +109,11 @@ def on_this_host(config: DictConfig) -> bool:
     return str(config.hydra.launcher._target_).endswith(("BasicLauncher", "JoblibLauncher", "LocalLauncher"))
 
 
-def _parsed(config: DictConfig) -> list[Any]:
+def _parsed(overrides: Iterable[str]) -> list[Any]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    return OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(
-        list(config.hydra.overrides.task)
-    )
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    return parser.parse_overrides(list(overrides))
 
 
 def _quoted(text: str) -> str:

@@ -317,7 +317,7 @@ def test_answers_without_a_run_import_nothing_heavy(tmp_path: Path, flags: list[
 def test_help_shows_examples_then_groups_then_the_configuration(tmp_path: Path) -> None:
     """In this order, each option named."""
     shown = run(tmp_path, "--help").stdout
-    places = [shown.index(part) for part in ("== Examples", "== Groups", "experiment: baseline", "== Configuration")]
+    places = [shown.index(part) for part in ("== Examples", "== Groups", "experiment: base", "== Configuration")]
     assert places == sorted(places)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import eventually
 
 from bon_hydra.sandbox import launch, probe, worker
 from bon_hydra.sandbox.inside import seccomp, sources, wire
@@ -405,7 +406,7 @@ asyncio.run(main())
     for descriptor in watched:
         assert select.select([descriptor], [], [], 30)[0], "a process survived"
         os.close(descriptor)
-    assert list(tmp_path.iterdir()) == []
+    assert eventually(lambda: not list(tmp_path.iterdir())), list(tmp_path.iterdir())
 
 
 def _family(pid: int) -> list[int]:

@@ -93,7 +93,7 @@ def test_what_is_edited_in_mid_sweep_changes_no_later_job(tmp_path: Path) -> Non
 
 
 def test_a_file_of_ones_own_may_say_that_it_is_a_sweep(tmp_path: Path) -> None:
-    """By Hydra's own `hydra.mode`, without -m."""
+    """By Hydra's own `hydra.mode`, without -m; its points are planned and recorded as any others."""
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     text = "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params: {temperature: '0.1,0.2'}\n"
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(text)
@@ -102,6 +102,9 @@ def test_a_file_of_ones_own_may_say_that_it_is_a_sweep(tmp_path: Path) -> None:
         done = run(tmp_path, "--config-dir", "conf", *arguments)
     assert done.returncode == 0, done.stderr
     assert [request.body["temperature"] for request in api.requests] == [0.1, 0.1, 0.2, 0.2]
+    assert "2 points: 4 candidates" in done.stderr
+    assert statuses(tmp_path) == ["complete", "complete"]
+    assert [point["swept"] for point in record(tmp_path)["points"]] == [{"temperature": "0.1"}, {"temperature": "0.2"}]
 
 
 def refusing(temperature: float) -> Any:
