@@ -84,7 +84,7 @@ def served_models(model: ModelConfig) -> list[dict[str, Any]]:
     proxy_of(url)
     http = openai.DefaultHttpxClient(
         timeout=CONNECT_S,
-        verify=httpx2.create_ssl_context(),
+        verify=httpx2.create_ssl_context() if url.startswith("https:") else False,
         trust_env=not is_loopback(url),
         event_hooks={"response": [_stay]},
     )
@@ -115,7 +115,7 @@ def _stay(response: httpx2.Response) -> None:
 
 def _put_together(base_url: str, key: str | None) -> httpx2.Request:
     """A chat request as the openai client sends it: all of a run have its address and its headers."""
-    nowhere = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200)))
+    nowhere = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(200)), trust_env=False)
     with openai.OpenAI(base_url=base_url, api_key=key or "none", http_client=nowhere) as client:
         return client.post("/chat/completions", body={}, cast_to=httpx2.Response).request
 
