@@ -72,14 +72,15 @@ def read_choice(stored: Stored) -> Response:
 
 
 def read_choices(several: Iterable[Stored]) -> Iterator[Response]:
-    """`read_choice` of each; of choices of one body that follow each other it is parsed once."""
+    """`read_choice` of each; a body that several in a row are choices of, with one bill, is parsed once."""
     last: bytes | None = None
+    shared_by = 0
     for stored in several:
-        if stored.body is not last:
-            last, billed = stored.body, 0
+        billed = max(stored.choices, stored.choice + 1)
+        if stored.body is not last or billed != shared_by:
+            last, shared_by = stored.body, billed
             body = parsed(stored.body)
             choices = choices_of(body)
-        if billed != (billed := max(stored.choices, stored.choice + 1)):
             weights = _weights(choices[:billed])
         yield _response(body, choices, weights, stored, stored.choice)
 

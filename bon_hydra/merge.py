@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bon_hydra.names import is_url
+from bon_hydra.names import dotted, is_url
 from bon_hydra.publishing import put_file
 from bon_hydra.queries.dedupe import Seen
 from bon_hydra.results import write_tables
@@ -108,7 +108,7 @@ def _refuse_gaps(parts: Sequence[_Part]) -> None:
 
 
 def _refuse_difference(one: _Part, other: _Part) -> None:
-    left, right = _flat(asdict(one.config)), _flat(asdict(other.config))
+    left, right = dict(dotted(asdict(one.config))), dict(dotted(asdict(other.config)))
     left |= {name: one.metadata.get(name) for name in SAME}
     right |= {name: other.metadata.get(name) for name in SAME}
     for key in left | right:
@@ -117,13 +117,6 @@ def _refuse_difference(one: _Part, other: _Part) -> None:
                 f"{key}: is {left.get(key)!r} in {one.path} and {right.get(key)!r} in {other.path}; "
                 "shards of different configurations are not joined"
             )
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in content.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {f"{prefix}{name}": value}
-    return flat
 
 
 def _joined(parts: Sequence[_Part], merged: Merged) -> Iterator[tuple[Any, int]]:

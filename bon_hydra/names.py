@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,15 @@ def local_dir(output: OutputConfig) -> Path:
     if not is_url(output.dir):
         return Path(output.dir)
     return Path(output.store).parent if output.store else Path(LOCAL_DIR).absolute()
+
+
+def dotted(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """A configuration's keys with their dots, and their values; a list is a value, and so is a map without keys."""
+    for name, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from dotted(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 def dated_folder(folder: str, name: str | None) -> str:

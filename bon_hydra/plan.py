@@ -115,16 +115,14 @@ async def reuse(prepared: Prepared, store: CandidateStore, history: Sequence[Sto
     config, source = prepared.config, prepared.source
     each = max(1, LOOKED_UP // len(source.splits))
     whole = source.max_queries is not None and source.max_queries <= each
-    there = candidates = 0
-    makes = Keys(config, prepared.identity)
+    makes, keys = Keys(config, prepared.identity), list[bytes]()
     try:
         for query in replace(source, max_queries=source.max_queries if whole else each, counts={}):
-            keys = makes.of(prompts.render(query, config.prompt), query.tools)
-            there += await store.count(keys)
-            candidates += len(keys)
+            keys += makes.of(prompts.render(query, config.prompt), query.tools)
     except (ConfigError, DatasetError):  # the run meets it too, and says what it is
         return "unknown: not all of the first queries can be read"
-    return f"{there:,} of {'' if whole else 'the first '}{candidates:,} candidates are in the store"
+    there = await store.count(keys)
+    return f"{there:,} of {'' if whole else 'the first '}{len(keys):,} candidates are in the store"
 
 
 def forecast(prepared: Prepared, calls: int, sent_bytes: int, history: Sequence[Stored]) -> Forecast:

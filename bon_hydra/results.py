@@ -318,13 +318,10 @@ class ResultsWriter:
             self._append(self._waiting.take(order) or [])
         self._convert()
         self._write_group()
-        own = {"total_records": str(self._written), "schema_version": str(SCHEMA_VERSION)}
-        self._writer.add_key_value_metadata({**metadata, **own})
+        self._writer.add_key_value_metadata(_with_own(metadata, self._written))
         self._writer.close()
         self._waiting.close()
-        _sync(self.part)
-        self.part.replace(self.path)
-        _sync(self.path.parent)
+        _put_in_place(self.part, self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -388,11 +385,8 @@ def write_tables(
         for group in _groups(queries):
             writer.write_table(group, row_group_size=len(group))
             written += len(group)
-        own = {"total_records": str(written), "schema_version": str(SCHEMA_VERSION)}
-        writer.add_key_value_metadata({**metadata(), **own})
-    _sync(part)
-    part.replace(path)
-    _sync(path.parent)
+        writer.add_key_value_metadata(_with_own(metadata(), written))
+    _put_in_place(part, path)
 
 
 def _groups(tables: Iterable[tuple[pa.Table, int]]) -> Iterator[pa.Table]:
@@ -407,6 +401,17 @@ def _groups(tables: Iterable[tuple[pa.Table, int]]) -> Iterator[pa.Table]:
             waiting, size = [], 0
     if waiting:
         yield pa.concat_tables(waiting).combine_chunks().cast(SCHEMA)
+
+
+def _with_own(metadata: Mapping[str, str], rows: int) -> dict[str, str]:
+    return {**metadata, "total_records": str(rows), "schema_version": str(SCHEMA_VERSION)}
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    """Gives a finished file its name, durably."""
+    _sync(part)
+    part.replace(path)
+    _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

@@ -18,8 +18,6 @@ from bon_hydra.cluster import start as cluster_start
 from bon_hydra.queries.load import open_queries
 from bon_hydra.schema import ConfigError, DatasetConfig
 
-pytest.importorskip("ray.cluster_utils")
-
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
 OF_THE_RUN = {"created_at", "latency_s", "run_id", "request_id", "attempts"}
 """Columns that differ from run to run: times, ids and attempts."""

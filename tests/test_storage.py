@@ -15,7 +15,6 @@ from bon_hydra.publishing import publish, put_file
 from bon_hydra.runs import find_runs
 from bon_hydra.schema import ConfigError
 
-pytest.importorskip("s3fs")
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 

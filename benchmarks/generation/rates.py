@@ -90,8 +90,8 @@ def served(folder: Path, *options: str) -> Iterator[tuple[str, int]]:
             server.kill()
 
 
-def main(concurrencies: list[int], rounds: int, seconds: tuple[float, float], most: int = 99) -> None:
-    """`most`: only so many of the systems."""
+def main(concurrencies: list[int], rounds: int, seconds: tuple[float, float], most: int | None = None) -> None:
+    """`most`: only so many of the systems, the first ones."""
     with tempfile.TemporaryDirectory() as name, served(Path(name)) as (url, _):
         folder, number = Path(name), [0]
         data = questions(folder / "data.jsonl", 200_000 // CANDIDATES_A_QUERY)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bon_hydra.names import dotted
 from bon_hydra.report.outcomes import Metric, Outcomes, metric, read_outcomes, reference_hashes, values
 from bon_hydra.schema import ConfigError
 from bon_hydra.statistics import Floats, Ints, compare, holm
@@ -194,15 +195,6 @@ def _configuration(metadata: dict[str, str]) -> dict[str, Any]:
             saved = None
     if isinstance(saved, dict):
         saved.pop("defaults", None)
-        return _flat(saved, "")
+        # As JSON has it: what is compared is printed as JSON too.
+        return {key: json.loads(json.dumps(value, default=str)) for key, value in dotted(saved)}
     return {key: metadata[key] for key in ("model", "num_candidates", "temperature", "dataset") if key in metadata}
-
-
-def _flat(value: dict[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        if isinstance(inner, dict) and inner:
-            flat |= _flat(inner, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = json.loads(json.dumps(inner, default=str))
-    return flat

@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from bon_hydra.trackers.record import Outcome, TrackedRun, flat
+from bon_hydra.names import dotted
+from bon_hydra.trackers.record import Outcome, TrackedRun
 
 RUN_ID = "bon_hydra.run_id"
 """The tag that a run is found by again."""
@@ -44,7 +45,7 @@ class MlflowRun:
         there = found[0] if found else self._made()
         self._id = there.info.run_id
         self._client.update_run(self._id, status="RUNNING")
-        params = [Param(_key(name), _value(value)) for name, value in flat(run.config)]
+        params = [Param(_key(name), _value(value)) for name, value in dotted(run.config)]
         new = [param for param in params if param.key not in there.data.params]
         for at in range(0, len(new), AT_ONCE):
             self._client.log_batch(self._id, params=new[at : at + AT_ONCE])

@@ -133,12 +133,3 @@ def curves(summary: Mapping[str, Any]) -> dict[str, dict[int, float]]:
         name: {int(k): point["estimate"] for k, point in overall[name].items() if point["estimate"] is not None}
         for name in CURVES
     }
-
-
-def flat(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """The configuration's keys with their dots and values; lists are values."""
-    for name, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
