@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,18 @@ from bon_hydra.saved import config_from, load_config, resolved_yaml
 from bon_hydra.schema import Config
 
 EXPERIMENTS = [f"experiment={name}" for name in options("experiment")]
+GROUPS = {
+    group: [[option, *NEEDED.get(option, [])] for option in OPTIONS if option.startswith(f"{group}=")]
+    for group in ("dataset", "prompt", "sampling", "runner", "output")
+}
+OF_EACH_GROUP = [
+    [given for found in GROUPS.values() for given in found[i % len(found)]]
+    for i in range(max(map(len, GROUPS.values())))
+]
+"""Every option but the models in some command, one of each group in each."""
+MODELS = [[option, *NEEDED.get(option, [])] for option in OPTIONS if option.startswith("model=")]
+CHOSEN = [[EXPERIMENTS[i % len(EXPERIMENTS)], *given] for i, given in enumerate(OF_EACH_GROUP + MODELS)]
+"""The same on experiments, whose own choices are replaced."""
 
 
 def run_by_cd(folder: Path, *overrides: str) -> Config:
@@ -40,34 +51,24 @@ def both_ways(config: Config, folder: Path) -> list[Config]:
     return [run_by_cd(folder), run_again(load_config(folder / "resolved.yaml"))]
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_and_experiment_reruns_to_the_same_configuration(option: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [*CHOSEN, *([experiment] for experiment in EXPERIMENTS)], ids=" ".join)
+def test_what_was_chosen_reruns_to_the_same_configuration(given: list[str], tmp_path: Path) -> None:
     """Composed, saved, read by -cd -cn and by bon rerun; and saved a second time it is the same text."""
-    config = composed(option, *NEEDED.get(option, []))
+    config = composed(*given)
     assert both_ways(config, tmp_path) == [config, config]
     assert resolved_yaml(load_config(tmp_path / "resolved.yaml")) == resolved_yaml(config)
 
 
-def test_so_does_an_experiment_whose_own_choices_are_replaced(tmp_path: Path) -> None:
-    """Each option on one of the experiments, in turn."""
-    for number, option in enumerate(option for option in OPTIONS if option not in EXPERIMENTS):
-        config = composed(EXPERIMENTS[number % len(EXPERIMENTS)], option, *NEEDED.get(option, []))
-        (tmp_path / "resolved.yaml").write_text(resolved_yaml(config), encoding="utf-8")
-        assert run_again(load_config(tmp_path / "resolved.yaml")) == config, option
-
-
-def test_every_option_replaces_its_whole_saved_block_and_nothing_else() -> None:
+@pytest.mark.parametrize("given", OF_EACH_GROUP + MODELS, ids=" ".join)
+def test_every_option_replaces_its_whole_saved_block_and_nothing_else(given: list[str]) -> None:
     """Its maps, prices and whatever else it held are gone; what the option sets elsewhere is not taken."""
     saved = composed("dataset=math500", "model=openrouter", "model.name=a/b", "prompt=few_shot", "sampling=diverse")
     saved.model.prices.input, saved.model.identity, saved.dataset.verifier = 3.0, "somebody", {"test": "exact"}
-    for option in (option for option in OPTIONS if option not in EXPERIMENTS):
-        group = option.partition("=")[0]
-        given = [option, *NEEDED.get(option, [])]
-        again = run_again(saved, *given)
-        alone = composed(*given) if group == "model" else composed("model=gpt-4o", *given)
-        for name in vars(saved):
-            of_group = name in SAMPLING_KEYS if group == "sampling" else name == group
-            assert getattr(again, name) == getattr(alone if of_group else saved, name), (option, name)
+    again, alone = run_again(saved, *given), composed("model=gpt-4o", *given)
+    groups = {option.partition("=")[0] for option in given}
+    for name in vars(saved):
+        group = "sampling" if name in SAMPLING_KEYS else name
+        assert getattr(again, name) == getattr(alone if group in groups else saved, name), name
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -80,7 +81,7 @@ def test_an_experiment_on_a_saved_run_overrides_what_it_names(experiment: str) -
     assert (again.prompt, again.runner) == (saved.prompt, saved.runner)
 
 
-def test_options_of_two_groups_at_once_are_each_taken_whole() -> None:
+def test_options_of_several_groups_at_once_are_each_taken_whole() -> None:
     """In either order."""
     saved = composed("dataset=gsm8k", "model=gpt-4o", "prompt=cot", "sampling=diverse")
     wanted = {
@@ -89,16 +90,15 @@ def test_options_of_two_groups_at_once_are_each_taken_whole() -> None:
         "prompt": "prompt=plain",
         "sampling": "sampling=greedy",
     }
-    for pair in combinations(wanted, 2):
-        again = run_again(saved, *(wanted[group] for group in reversed(pair)))
-        assert again == run_again(saved, *(wanted[group] for group in pair))
-        for group in pair:
-            alone = run_again(saved, wanted[group])
-            names = SAMPLING_KEYS if group == "sampling" else (group,)
-            assert [getattr(again, name) for name in names] == [getattr(alone, name) for name in names]
+    again = run_again(saved, *wanted.values())
+    assert again == run_again(saved, *reversed(wanted.values()))
+    for group, option in wanted.items():
+        alone = run_again(saved, option)
+        names = SAMPLING_KEYS if group == "sampling" else (group,)
+        assert [getattr(again, name) for name in names] == [getattr(alone, name) for name in names]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(configs)
 def test_whatever_a_configuration_holds_it_runs_again_as_it_was(config: Config) -> None:
     """Texts that look like interpolations, numbers or YAML, and maps with names of any kind."""

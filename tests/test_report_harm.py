@@ -50,8 +50,7 @@ def test_an_answer_that_means_harm_changes_nothing(tab: Watched, page_folder: Pa
         query_id = f"harm-{name}-<b>\"'"
         page.evaluate("fragment => { location.hash = fragment; }", f"#q/{quote(query_id, safe='')}")
         expect(page.locator(".query-id")).to_have_text(query_id)
-        for summary in page.locator("#query summary").all():
-            summary.click()
+        page.evaluate("document.querySelectorAll('#query summary').forEach((summary) => summary.click())")
         assert page.evaluate(FOREIGN) == before
         covered = page.evaluate(
             """() => [...document.querySelectorAll(".candidate .verdict")].slice(0, 3).filter((mark) => {

@@ -29,6 +29,9 @@ IMPORTED = [
     "pandas",
     "pyarrow.parquet",
     "scipy.stats",
+    "genai_prices.data",
+    "scipy.io",
+    "uvloop",
     "frozen",
 ]
 _server = multiprocessing.get_context("forkserver")
