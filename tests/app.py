@@ -26,7 +26,7 @@ def run(cwd: Path, *arguments: str, module: str = "bon_hydra", **env: str) -> su
     """`python -m bon_hydra …` (or another module, or a script by its path), to its end."""
     # A launcher's own worker processes end with a process that was started as such, and with no other.
     own_workers = any(argument.startswith("hydra/launcher=") for argument in arguments)
-    if not own_workers and not any(name.startswith(("HF_", "PYTHON")) for name in env):
+    if not own_workers and not any(name.startswith("HF_") for name in env):
         return run_warm(module, arguments, cwd, environment(**env), 900)
     command = command_line(module, arguments)
     return subprocess.run(

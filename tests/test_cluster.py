@@ -24,7 +24,7 @@ OF_THE_RUN = {"created_at", "latency_s", "run_id", "request_id", "attempts"}
 
 
 class Nodes:
-    """The cluster: a head, two nodes that may be killed, and one that has no sandbox."""
+    """The cluster: a head, a node that may be killed, and one that has no sandbox."""
 
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
@@ -39,7 +39,7 @@ class Nodes:
             "import bon_hydra.sandbox.probe\nbon_hydra.sandbox.probe._why_not = lambda level: 'not on this node'\n"
         )
         self._cluster.add_node(**NODE, env_vars={"PYTHONPATH": str(folder)})
-        self._others = [self._cluster.add_node(**NODE) for _ in range(2)]
+        self._others = [self._cluster.add_node(**NODE)]
         self.address: str = self._cluster.address
 
     def kill_one(self) -> None:
@@ -101,49 +101,35 @@ def test_a_cluster_leaves_the_same_file_as_one_machine(tmp_path: Path, nodes: No
         }
 
 
-def test_a_node_that_disappears_takes_no_answer_with_it(tmp_path: Path, nodes: Nodes) -> None:
-    """Nothing is missing or double, and at most what was in flight is asked again."""
+def test_a_killed_driver_and_a_node_that_disappears_take_no_answer_with_them(tmp_path: Path, nodes: Nodes) -> None:
+    """`bon resume` goes on, on the same cluster; nothing is missing or double, and of what had arrived nothing is asked
+    again: at most what was in flight."""
     answer, killing = answers(), threading.Thread(target=nodes.kill_one)
-    log = tmp_path / "run" / "outputs" / "latest" / "run.log"
+    log = tmp_path / "outputs" / "latest" / "run.log"
+    concurrency = 4
 
-    def killing_one(request: Request, choice: int) -> str:
-        if request.order == 20:  # the answers wait until all nodes ask, and those with a sandbox judge
-            assert eventually(lambda: log.read_text().count("joined") == 4 + 3)
+    def killing_both(request: Request, choice: int) -> str:
+        if request.order == 12:
+            driver.kill()
+        if request.order == 30:  # the answers wait until all nodes ask, and those with a sandbox judge, a second time
+            assert eventually(lambda: log.read_text().count("joined") == 2 * (3 + 2))
         if request.order == 50:
             killing.start()
         return answer(request, choice)
 
-    with FakeApi(reply=killing_one, latency=0.05) as api:
-        more = ["model.choices_per_request=1", "concurrency=6", "max_queries=12", f"runner.address={nodes.address}"]
-        rows, _ = ran(tmp_path / "run", *asking(api.url, *more, "runner=ray"))
-        killing.join()
-        asked = Counter((request.question, request.seed()) for request in api.requests)
-    assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == 2 * 12 * 4
-    assert {row["verdict"] for row in rows} == {"pass", "fail"}
-    assert asked.total() - len(asked) <= 6
-    assert "was lost; 3 of its kind are left" in log.read_text()
-
-
-def test_a_killed_driver_loses_at_most_what_was_in_flight(tmp_path: Path, nodes: Nodes) -> None:
-    """`bon resume` goes on, on the same cluster; what had arrived is not asked for again."""
-    answer = answers()
-
-    def killing_the_driver(request: Request, choice: int) -> str:
-        if request.order == 12:
-            driver.kill()
-        return answer(request, choice)
-
-    with FakeApi(reply=killing_the_driver, latency=0.05) as api:
-        more = ["model.choices_per_request=1", "concurrency=4", f"runner.address={nodes.address}"]
-        driver = start(tmp_path, *asking(api.url, *more, "runner=ray", "splits=[math]"))
+    with FakeApi(reply=killing_both, latency=0.05) as api:
+        more = ["model.choices_per_request=1", f"concurrency={concurrency}", f"runner.address={nodes.address}"]
+        driver = start(tmp_path, *asking(api.url, *more, "runner=ray"))
         driver.communicate()
         resumed = run(tmp_path, "resume", "outputs/latest", module="bon_hydra.cli")
         assert resumed.returncode == 0, resumed.stderr
+        killing.join()
         asked = Counter((request.question, request.seed()) for request in api.requests)
     rows = rows_of(parquets(tmp_path)[-1])
-    assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == len(asked) == 8 * 4
+    assert len({(row["query_id"], row["candidate_idx"]) for row in rows}) == len(rows) == len(asked) == 2 * 8 * 4
     assert {row["verdict"] for row in rows} == {"pass", "fail"}
-    assert asked.total() - len(asked) <= 4
+    assert asked.total() - len(asked) <= 2 * concurrency
+    assert "was lost; 2 of its kind are left" in log.read_text()
 
 
 def test_a_cluster_that_cannot_be_joined_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

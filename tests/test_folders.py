@@ -50,9 +50,7 @@ def test_runs_started_together_from_a_shell_have_each_a_folder_and_share_what_th
         arguments = asking(
             api.url, additions(tmp_path), "runner.workers=1", "hydra.run.dir=outputs/2026-11-23/14-05-33_custom"
         )
-        loop = (
-            'for i in 1 2 3 4; do "$@" & all="$all $!"; done; for one in $all; do wait $one || echo bad; done'
-        )
+        loop = 'for i in 1 2 3 4; do "$@" & all="$all $!"; done; for one in $all; do wait $one || echo bad; done'
         command = ["bash", "-c", loop, "-", sys.executable, "-m", "bon_hydra", *arguments]
         done = subprocess.run(
             command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=280, check=False

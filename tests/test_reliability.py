@@ -26,7 +26,7 @@ def test_a_run_killed_while_it_starts_samples_writes_and_ends_is_as_an_undisturb
 
 def test_a_server_that_fails_one_request_in_six_leaves_the_same_file(tmp_path: Path) -> None:
     """Whether it says when to come again or not; and no answered candidate is asked for again."""
-    size = faults.Size(50, 3, 8, 0.01, 2.0)
+    size = faults.Size(30, 3, 8, 0.01, 2.0)
     undisturbed = faults.draw(size, faults.NONE, tmp_path / "none")
     for name in ("WITH", "WITHOUT"):
         disturbed = faults.draw(size, getattr(faults, name), tmp_path / name)
@@ -35,7 +35,7 @@ def test_a_server_that_fails_one_request_in_six_leaves_the_same_file(tmp_path: P
 
 def test_no_bill_exceeds_its_budget(tmp_path: Path) -> None:
     """Runs drawn at random, their failures, kills and interruptions included."""
-    outcomes = budgets.drive(range(1, 9), tmp_path)
+    outcomes = budgets.drive(range(1, 7), tmp_path)
     assert [(one.plan.number, one.wrong or one.missed()) for one in outcomes if one.wrong or one.missed()] == []
     assert any(one.stops for one in outcomes)
     assert any(one.status == "budget_reached" for one in outcomes)

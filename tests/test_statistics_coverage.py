@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks" / "statistics"))
 simulated = import_module("coverage")
 
-TIMES = 600
+TIMES = 300
 
 
 def slack(share: float, times: int) -> float:
@@ -47,7 +47,7 @@ def test_averages_over_queries_are_covered(figure: simulated.Figure, alike: str,
 def test_averages_are_covered_on_the_whole() -> None:
     """Over many rates and correlations together, where chance averages out."""
     held = [
-        simulated.coverage(simulated.FIGURES[0], rate, alike, 100, 200, seed)
+        simulated.coverage(simulated.FIGURES[0], rate, alike, 100, 100, seed)
         for seed, alike in enumerate(simulated.ALIKE.values())
         for rate in simulated.INSIDE
     ]
@@ -62,14 +62,14 @@ def test_a_run_of_splits_nearly_all_right_or_all_wrong_is_covered(
 ) -> None:
     """A split without a single right (or wrong) answer is no sign that there are none."""
     for seed, alike in enumerate(("nearly all alike", "alike")):
-        held = simulated.overall_coverage(rates, simulated.ALIKE[alike], queries, candidates, 400, seed)
-        assert held >= 0.93 - slack(0.93, 400), alike
+        held = simulated.overall_coverage(rates, simulated.ALIKE[alike], queries, candidates, 200, seed)
+        assert held >= 0.93 - slack(0.93, 200), alike
 
 
 @pytest.mark.parametrize(("candidates", "k", "queries"), [(4, 1, 100), (8, 4, 100), (4, 1, 300), (16, 1, 100)])
 def test_equal_runs_are_called_different_once_in_twenty(candidates: int, k: int, queries: int) -> None:
     """At most 6 %, at least 4 %; and the interval of the difference holds 0."""
-    times = 2500 if k == 1 else 1000  # its sums have many more values
+    times = 1200 if k == 1 else 600  # its sums have many more values
     found = simulated.rejections(0.4, 2.0, queries, candidates, k, times)
     assert 0.04 - slack(0.04, times) <= found.mid_p <= 0.06 + slack(0.06, times)
     assert found.plain <= 0.05 + slack(0.05, times)
@@ -78,7 +78,7 @@ def test_equal_runs_are_called_different_once_in_twenty(candidates: int, k: int,
 
 def test_with_few_queries_and_candidates_equal_runs_are_called_different_more_rarely() -> None:
     """Never more often than they should be."""
-    times = 1500
+    times = 800
     for candidates, queries in ((1, 30), (1, 100), (4, 30)):
         assert simulated.rejections(0.3, 1.0, queries, candidates, 1, times).mid_p <= 0.06 + slack(0.06, times)
 
@@ -86,7 +86,7 @@ def test_with_few_queries_and_candidates_equal_runs_are_called_different_more_ra
 @pytest.mark.parametrize(("candidates", "k"), [(1, 1), (4, 1), (8, 4)])
 def test_a_true_difference_lies_in_the_interval(candidates: int, k: int) -> None:
     """Where the second run solves a fifth of what the first does not."""
-    times = 800
+    times = 400
     found = simulated.rejections(0.4, 1.0, 100, candidates, k, times, better=0.2)
     assert found.interval >= 0.93 - slack(0.93, times)
     assert found.mid_p > 0.1

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from app import SECRET, additions, asking, metadata_of, parquets, run, sum_of
+from bon_command import apart
 from bon_command import script as bon
 from fake_api import FakeApi
 from sample_runs import METADATA, write_mixed
@@ -244,7 +245,7 @@ def test_data_from_an_address_wants_the_users_word(
     """Exit 2, one line with the address, and nothing fetched or asked; the Hub alone is known."""
     file = altered(done, tmp_path / "theirs.parquet", **{f"dataset__{key.replace('.', '__')}": value})
     asked = done[0].models_requests
-    refused = bon(tmp_path, "rerun", str(file), "--trust-host", "127.0.0.1")
+    refused = apart(tmp_path, "rerun", str(file), "--trust-host", "127.0.0.1")
     assert (refused.returncode, "not on the Hub" in refused.stderr, refused.stderr.count("\n")) == (2, True, 1)
     assert f"dataset.{key}" in refused.stderr
     assert done[0].models_requests == asked
@@ -257,7 +258,7 @@ def test_local_files_that_a_run_from_elsewhere_reads_are_named(done: tuple[FakeA
     script.parent.mkdir()
     script.write_text(f"open({str(tmp_path / 'canary')!r}, 'w')\n")
     file = altered(done, tmp_path / "theirs.parquet", dataset__path=str(script.parent), dataset__data_files=None)
-    refused = bon(tmp_path, "rerun", str(file), "--trust-host", "127.0.0.1")
+    refused = apart(tmp_path, "rerun", str(file), "--trust-host", "127.0.0.1")
     assert refused.returncode == 2
     assert f"reads {script.parent}, and that file's text goes to {done[0].url}" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -292,7 +293,7 @@ def test_a_run_that_lies_where_it_was_not_made_is_not_gone_on_with_blindly(
     summary = json.loads((folder / "summary.json").read_text()) | {"status": "interrupted"}
     (folder / "summary.json").write_text(json.dumps(summary))
     asked = len(done[0].requests), done[0].models_requests
-    refused = bon(tmp_path, "resume", str(folder))
+    refused = apart(tmp_path, "resume", str(folder))
     assert (refused.returncode, would in refused.stderr, "bon rerun" in refused.stderr) == (2, True, True)
     assert (len(done[0].requests), done[0].models_requests) == asked
     assert not Path("/tmp/not-here").exists()
@@ -310,14 +311,14 @@ def test_links_in_a_strangers_folder_lead_nowhere(done: tuple[FakeApi, Path], tm
     for name in ("run.log", "sweep.json.part"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(precious)
-    told = bon(tmp_path, "verify", str(folder), "--write")
+    told = apart(tmp_path, "verify", str(folder), "--write")
     assert told.returncode == 0, told.stderr
     config = config_from((folder / "resolved.yaml").read_text(), "theirs")
     config.output.dir = str(tmp_path)
     (folder / "resolved.yaml").write_text(resolved_yaml(config))
     summary = json.loads((folder / "summary.json").read_text()) | {"status": "interrupted"}
     (folder / "summary.json").write_text(json.dumps(summary))
-    told = bon(tmp_path, "resume", str(folder))
+    told = apart(tmp_path, "resume", str(folder))
     assert told.returncode == 0, told.stderr
     assert precious.read_text() == "mine"
 
@@ -334,7 +335,7 @@ def test_a_strangers_sweep_deletes_nothing_and_stays_in_its_folder(tmp_path: Pat
     for folder, code in (("0_x", 0), ("../other", 2), ("/etc", 2), ("..", 2), (COMMANDS, 2)):
         points = [point | {"folder": folder, "exit_code": 0}]
         (sweep / "sweep.json").write_text(json.dumps(record | {"private_store": str(precious), "points": points}))
-        told = bon(tmp_path, "resume", str(sweep))
+        told = apart(tmp_path, "resume", str(sweep))
         assert (told.returncode, "Traceback" in told.stderr) == (code, False), told.stderr
         assert raw(told.stderr + told.stdout) == set()
         assert precious.read_text() == "mine"

@@ -121,7 +121,8 @@ def _child(
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
-    sys.path[:] = [cwd, *(path for path in sys.path if not path.endswith("/tests"))]
+    more = env.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [cwd, *more, *(path for path in sys.path if not path.endswith("/tests"))]
     os.execve = _become  # type: ignore[assignment]  # it takes only what `bon` gives it
     try:
         _program(module, arguments)
