@@ -15,6 +15,8 @@ LEASE_S = 0.1
 """The longest lease."""
 LATE_S = 0.05
 """A unit that was not used until so long after its time is given up, lest they gather."""
+PACE = 0.99
+"""Of the limit, so much is granted: what is late on its way arrives together with what comes after it."""
 AGAIN_S = 0.5
 
 
@@ -29,7 +31,7 @@ class Leases:
         """Seconds until the first of `units` may be used; the others follow at `rate` a second."""
         now = self._now()
         start = max(now, self._next.get(name, now))
-        self._next[name] = start + units / rate
+        self._next[name] = start + units / (PACE * rate)
         return start - now
 
 
