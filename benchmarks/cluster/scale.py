@@ -3,7 +3,8 @@
     python benchmarks/cluster/scale.py [--short]
 
 The workers wait for answers as a server's would take; all else is the program's own: limits by leases, claims, bodies
-read, commits, rows written. Exits with 1 where a candidate is missing or double, or, but in short, the limit is not kept.
+read, commits, rows written. Exits with 1 where a candidate is missing or double, or (but not in short) the limit is not
+kept.
 """
 
 from __future__ import annotations
