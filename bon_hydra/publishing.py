@@ -42,7 +42,7 @@ def check(url: str) -> None:
 
 
 def publish(folder: Path, run_id: str, url: str) -> str:
-    """Puts a run's folder below `url`, where it is below the local folder; where it is now.
+    """Puts a run's folder below `url`, where it is below the local folder; the URL where it is now.
 
     `-1`, `-2` … follows its name where another run was there first. Repeated, it replaces its own.
 
@@ -56,7 +56,7 @@ def publish(folder: Path, run_id: str, url: str) -> str:
         own = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_left_out(path)]
         for path in sorted(own, key=lambda path: path.suffix == ".parquet"):
             _put(files, path, f"{place}/{path.relative_to(folder).as_posix()}")
-        return place
+        return url.rstrip("/") + place.removeprefix(root)
 
     return _opened(f"output.dir: {folder} cannot be put to {url}", url, put)
 

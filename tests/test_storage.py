@@ -47,7 +47,7 @@ def test_a_run_reads_from_a_bucket_and_is_published_there(
                 tmp_path, *asking(api.url, Path("s3"), *more, "dataset.data_files=s3://bon/data/*.jsonl"), **bucket
             )
             assert done.returncode == 0, done.stderr
-            assert "published at bon/runs/20" in done.stdout
+            assert "published at s3://bon/runs/20" in done.stdout
     assert (tmp_path / "outputs" / "store.sqlite").exists()
     here = parquets(tmp_path)
     there = find_runs(["s3://bon/runs/*/*"])
@@ -73,9 +73,9 @@ def test_two_runs_of_one_name_never_share_a_published_folder(tmp_path: Path, buc
     folder.mkdir(parents=True)
     (folder / "mine.parquet").write_bytes(b"whole")
     (folder / "mine.parquet.part").write_bytes(b"half")
-    assert publish(folder, "a", "s3://bon/shared") == "bon/shared/2026-11-23/14-05-33_name"
-    assert publish(folder, "b", "s3://bon/shared") == "bon/shared/2026-11-23/14-05-33_name-1"
-    assert publish(folder, "a", "s3://bon/shared") == "bon/shared/2026-11-23/14-05-33_name"
+    assert publish(folder, "a", "s3://bon/shared") == "s3://bon/shared/2026-11-23/14-05-33_name"
+    assert publish(folder, "b", "s3://bon/shared") == "s3://bon/shared/2026-11-23/14-05-33_name-1"
+    assert publish(folder, "a", "s3://bon/shared") == "s3://bon/shared/2026-11-23/14-05-33_name"
     assert publish(folder, "a", f"file://{tmp_path}/mounted").endswith("/mounted/2026-11-23/14-05-33_name")
     names = [name.rpartition("/")[2] for name in fsspec.filesystem("s3").find("bon/shared")]
     assert names == ["mine.parquet", "run_id"] * 2

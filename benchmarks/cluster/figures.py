@@ -4,6 +4,7 @@
     python benchmarks/cluster/figures.py cuts [ROUNDS]     the same, of nodes that are cut off until they are given up
     python benchmarks/cluster/figures.py verifying         programs judged a second by one worker and by two
     python benchmarks/cluster/figures.py calls             what it costs the driver to call an actor
+    python benchmarks/cluster/figures.py grants            how much of a limit of 20,000 a second four workers use
     python benchmarks/cluster/figures.py limit [DRIVERS]   requests a second at a server, four workers, a limit of 200
 
 Nothing else may run on the machine meanwhile. Exits with 1 where a figure is not what docs/scaling.md promises.
@@ -36,6 +37,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent / "tests"))
 from fake_api import FakeApi, Request
 from processes import eventually
 
+from bon_hydra.cluster.limiter import leased
 from bon_hydra.records import Candidate, Query, Response
 
 NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -223,6 +225,36 @@ def calls() -> bool:
     return True
 
 
+def grants() -> bool:
+    """Four processes on four nodes that use all they get of one limit of 20,000 a second, by leases of one actor."""
+    import ray
+
+    rate, seconds, bins = 20_000.0, 20.0, 0.1
+
+    async def used(until: float) -> Counter[int]:
+        """How many in each tenth of a second of the machine's clock."""
+        limiter = leased("benchmark")("requests", rate)
+        found: Counter[int] = Counter()
+        while (now := time.monotonic()) < until:
+            await limiter.acquire()
+            found[int(now / bins)] += 1
+        return found
+
+    with cluster(4) as nodes:
+        ray.init(nodes.address, namespace="bon_hydra", log_to_driver=False)
+        worker: Any = ray.remote(lambda until: uvloop.run(used(until)))
+        ray.get([worker.remote(0.0) for _ in range(4)])  # all start
+        until = time.monotonic() + seconds
+        found = sum((Counter(each) for each in ray.get([worker.remote(until) for _ in range(4)])), Counter[int]())
+        ray.shutdown()
+    last = int(until / bins) - 1
+    each = [found[place] for place in range(last - int((seconds - 5) / bins), last)]
+    most = max(sum(each[place : place + 100]) for place in range(len(each) - 99)) / 10
+    mean = sum(each) / (len(each) * bins)
+    print(f"four workers, limit {rate:,.0f}/s: {mean:,.0f} grants/s on average, at most {most:,.0f}/s in any 10 s")
+    return most <= 1.01 * rate and mean >= 0.95 * rate
+
+
 def limit(drivers: int) -> bool:
     """Four workers under one limit of 200 a second: of one run, or one each of four shards' runs."""
     arrived: list[float] = []
@@ -259,6 +291,8 @@ def main() -> int:
             good = verifying()
         case "calls":
             good = calls()
+        case "grants":
+            good = grants()
         case _:
             good = limit(number or 1)
     return 0 if good else 1
