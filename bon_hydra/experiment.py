@@ -15,7 +15,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -182,11 +182,15 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
             )
             resources.enter_context(_stopping_on_signals(halt, sampler, progress))
 
+            unasked: set[str] = set()  # splits of which not every query is in the file
+
             async def one_query(order: int, query: Query) -> None:
                 try:
                     messages = prompts.render(query, config.prompt)
                     candidates = await sampler.draw(query, messages)
-                    if candidates:
+                    if not candidates:
+                        unasked.add(query.split)
+                    else:
                         verdicts, classes = await judges.judge(query, candidates)
                         judged = Judged(query, _json(messages), tuple(candidates), tuple(verdicts), tuple(classes))
                         await asyncio.get_running_loop().run_in_executor(writing, writer.put, order, judged)
@@ -206,6 +210,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                         await window.acquire()
                         # What earlier sittings bought is written in any case, so that no file is poorer than the last.
                         if halt.results or (halt.event.is_set() and sampler.asked.met >= earlier.candidates):
+                            unasked.update(source.splits[source.splits.index(query.split) :])
                             break
                         queries.create_task(one_query(asked, query))
                         asked += 1
@@ -221,7 +226,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         seconds = origin.seconds + time.monotonic() - started
         own = origin.account == run_id and prepared.prices is not None  # a sweep's account is not this run's alone
         spent = await store.spent(run_id) if own else None
-        totals = _totals(writer.tally, sampler.asked, await store.done(run_id), spent, seconds) | _read(source)
+        totals = _totals(writer.tally, sampler.asked, await store.done(run_id), spent, seconds) | _read(source, unasked)
         writer.close(
             metadata | {"status": status, "totals": _json(totals), "generated_at": datetime.now(UTC).isoformat()}
         )
@@ -229,7 +234,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         for file in folder.glob(f"{store_path.name}*"):
             file.unlink()
     log.info("%s: %s", status, _json(totals))
-    return Ending(status, halt.message, linked(parquet, folder), _reused(writer.tally))
+    return Ending(status, halt.message or _why_missing(sampler.asked), linked(parquet, folder), _reused(writer.tally))
 
 
 def _published(ending: Ending, folder: Path, run_id: str, output_dir: str) -> Ending:
@@ -325,12 +330,16 @@ def _expected(config: Config, splits: int) -> int | None:
     return shard_of(config.dataset.shard).size(config.max_queries) * splits * config.num_candidates
 
 
-def _read(source: QuerySource) -> dict[str, Any]:
-    """What was read of the data set, over all splits, and how each split was sampled."""
+def _read(source: QuerySource, unasked: Collection[str]) -> dict[str, Any]:
+    """What was read of the data set, over all splits, and how each split was sampled.
+
+    Of `unasked` splits more may have been read than was asked: what is in the file is no whole.
+    """
     counts = source.counts.values()
     names = ("rows_read", "distinct", "duplicates", "disagreeing", "skipped")
     sums: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in names}
-    return sums | {"sample": {split: one.sample for split, one in source.counts.items()}}
+    part = "head" if source.dataset.shuffle_seed is None else "shuffled"
+    return sums | {"sample": {split: part if split in unasked else one.sample for split, one in source.counts.items()}}
 
 
 def _totals(tally: Tally, asked: Asked, done: Done, spent: float | None, seconds: float) -> dict[str, Any]:
@@ -356,6 +365,13 @@ def _totals(tally: Tally, asked: Asked, done: Done, spent: float | None, seconds
         "verification_rate": tally.verified / tally.scored if tally.scored else None,
         "seconds": round(seconds, 3),
     }
+
+
+def _why_missing(asked: Asked) -> str:
+    if not asked.missing:
+        return ""
+    given_up = "1 candidate was" if asked.missing == 1 else f"{asked.missing:,} candidates were"
+    return f"{given_up} given up after all retries (each stands in run.log). The last: {asked.last_error}"
 
 
 def _share(a_minute: float | None, runs: int) -> float | None:
