@@ -29,7 +29,7 @@ from bon_hydra.budget import Budget
 from bon_hydra.halt import Halt
 from bon_hydra.limits import Limits
 from bon_hydra.names import dataset_name, is_url, parquet_path, shown_path, store_file
-from bon_hydra.plan import earlier_answers, forecast, reuse, told
+from bon_hydra.plan import FirstLook, earlier_answers, first_look, forecast, reused, told
 from bon_hydra.preflight import Prepared
 from bon_hydra.publishing import publish
 from bon_hydra.queries.load import DatasetError, QuerySource
@@ -148,7 +148,10 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         writing = resources.enter_context(ThreadPoolExecutor(1, "results"))
         progress = resources.enter_context(RunProgress(_expected(config, len(source.splits))))
         history = await earlier_answers(prepared, store)
-        for line in _hello(prepared, folder, history, await reuse(prepared, store, history)):
+        look = await first_look(prepared, store, history)
+        if look and look.whole:
+            progress.expect(look.candidates)
+        for line in _hello(prepared, folder, history, look):
             progress.say(line)
         async with AsyncExitStack() as services:
 
@@ -414,22 +417,23 @@ def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, st
     }
 
 
-def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], reused: str) -> Iterator[str]:
+def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], look: FirstLook | None) -> Iterator[str]:
     """The first lines of a run: what is asked of whom, how often, what it may cost, what is reused, where it goes."""
     config = prepared.config
-    most, splits = config.max_queries, prepared.source.splits
-    calls = _expected(config, len(splits))
-    asked = f"all queries of {', '.join(splits)}" if most is None else f"up to {most} queries of {', '.join(splits)}"
-    asked += f", of them shard {config.dataset.shard}" if config.dataset.shard else ""
+    known = look if look and look.whole else None
+    calls = known.candidates if known else _expected(config, len(prepared.source.splits))
     yield (
-        f"{config.experiment_name}: {asked}, N={config.num_candidates}"
-        + ("" if calls is None else f", so up to {calls:,} calls")
+        f"{config.experiment_name}: {_queries_asked(prepared, known)}, N={config.num_candidates}"
+        + ("" if calls is None else f", so {'' if known else 'up to '}{calls:,} calls")
         + f"; asking {config.model.name} at {in_one_line(config.model.base_url)}, {config.concurrency} at once"
     )
-    if calls is None:
-        yield "for each 1,000 of them:"
-    yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
-    yield f"reused      {reused}"
+    if known and known.candidates > known.there:
+        yield from told(forecast(prepared, known.candidates - known.there, known.sent_bytes, history), prepared)
+    if not known:
+        if calls is None:
+            yield "for each 1,000 of them:"
+        yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
+    yield f"reused      {reused(look, history)}"
     if prepared.sandbox_level != "none":
         yield f"code of the model's runs in the sandbox at level {prepared.sandbox_level}"
     if prepared.unreachable:
@@ -440,6 +444,16 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], reused: 
     if config.temperature == 0 and config.num_candidates > 1:
         yield f"warning: temperature 0 with N={config.num_candidates} draws (nearly) the same answer again and again"
     yield f"results go to {folder}"
+
+
+def _queries_asked(prepared: Prepared, known: FirstLook | None) -> str:
+    most, of_splits = prepared.config.max_queries, f"of {', '.join(prepared.source.splits)}"
+    shard = prepared.config.dataset.shard
+    if known:
+        asked = f"{known.queries:,} {'query' if known.queries == 1 else 'queries'} {of_splits}"
+    else:
+        asked = f"all queries {of_splits}" if most is None else f"up to {most} queries {of_splits}"
+    return asked + (f", of them shard {shard}" if shard else "")
 
 
 def _say_goodbye(folder: Path, ending: Ending) -> None:

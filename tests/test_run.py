@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -469,3 +470,17 @@ def test_names_of_tools_that_the_server_refuses_are_mapped_and_the_calls_still_j
         assert done.returncode == 0, done.stderr
         assert [request.answered for request in api.requests] == [False, True, True, True]
     assert [row["verdict"] for row in rows_of(parquets(tmp_path)[0])] == ["pass"] * 3
+
+
+def test_a_plan_knows_that_a_prompt_is_paid_once_for_candidates_that_share_a_request(tmp_path: Path) -> None:
+    """Learned from requests for four candidates each, it says what one candidate each takes, and no less."""
+    with FakeApi(reply=sum_of) as api:
+        arguments = asking(api.url, additions(tmp_path, 12))
+        assert run(tmp_path, *arguments, "num_candidates=4", "model.choices_per_request=4").returncode == 0
+        plan = run(tmp_path, *arguments, "num_candidates=1", "temperature=0.9", "dry_run=true").stdout
+        assert run(tmp_path, *arguments, "num_candidates=1", "temperature=0.9").returncode == 0
+    found = re.search(r"tokens +([\d,]+) to ([\d,]+) prompt", plan)
+    assert found, plan
+    low, high = (int(end.replace(",", "")) for end in found.groups())
+    new = next(rows for rows in map(rows_of, parquets(tmp_path)) if rows[0]["temperature"] == 0.9)
+    assert 0.8 * high < low <= sum(row["prompt_tokens"] for row in new) <= high
