@@ -253,7 +253,8 @@ def cost_lines(forecast: Forecast, price_unknown: bool, budget: str | None) -> l
     source = learned if forecast.earlier else "from answers of one token to all of max_tokens"
     if forecast.cost_usd is not None:
         low, high = forecast.cost_usd
-        cost = f"{_usd(low)} to {_usd(high)} USD; at most {_usd(forecast.at_most_usd or high)} USD"
+        most = forecast.at_most_usd or high
+        cost = f"{_usd(low)} to {_usd(high)} USD; at most {_usd(most)} USD" if most else "0 USD"
     elif price_unknown:
         cost = "unknown: no prices for this model (model.prices.input=… model.prices.output=…)"
     else:

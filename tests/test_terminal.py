@@ -139,3 +139,11 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 65_536)
     except OSError:  # Linux's way of saying that the other end is closed
         return b""
+
+
+def test_what_costs_nothing_is_told_without_a_range(tmp_path: Path) -> None:
+    """A server of one's own, say."""
+    with FakeApi(reply=sum_of) as api:
+        done = run(tmp_path, *asking(api.url, additions(tmp_path, 2), "model.prices={input: 0, output: 0}"))
+    assert "cost        0 USD\n" in done.stderr
+    assert "of about" not in done.stderr
