@@ -23,6 +23,7 @@ from yaml import YAMLError
 from bon_hydra import launch
 from bon_hydra.checks import known_keys
 from bon_hydra.endings import refuse
+from bon_hydra.names import print_anything
 from bon_hydra.options import CONF
 from bon_hydra.schema import Config, ConfigError
 
@@ -92,6 +93,7 @@ def flags_first(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """The console script: exit codes as the README lists them, one message for a mistake, no traceback."""
+    print_anything()
     for argument in sys.argv[1:]:
         key = argument.partition("=")[0].removeprefix("--").replace("-", "_")
         if argument.startswith("--") and key in set(known_keys()):

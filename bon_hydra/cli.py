@@ -485,6 +485,9 @@ def merge(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script `bon`."""
+    from bon_hydra.names import print_anything
+
+    print_anything()
     if "_BON_COMPLETE" in os.environ:
         from typer.completion import completion_init  # type: ignore[attr-defined]  # a name that it takes from elsewhere
 

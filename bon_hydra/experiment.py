@@ -15,7 +15,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from bon_hydra.budget import Budget
 from bon_hydra.halt import Halt
 from bon_hydra.limits import Limits
 from bon_hydra.names import dataset_name, is_url, parquet_path, shown_path, store_file
-from bon_hydra.plan import earlier_answers, forecast, reuse, told
+from bon_hydra.plan import FirstLook, earlier_answers, first_look, forecast, reused, told
 from bon_hydra.preflight import Prepared
 from bon_hydra.publishing import publish
 from bon_hydra.queries.load import DatasetError, QuerySource
@@ -148,7 +148,10 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         writing = resources.enter_context(ThreadPoolExecutor(1, "results"))
         progress = resources.enter_context(RunProgress(_expected(config, len(source.splits))))
         history = await earlier_answers(prepared, store)
-        for line in _hello(prepared, folder, history, await reuse(prepared, store, history)):
+        look = await first_look(prepared, store, history)
+        if look and look.whole:
+            progress.expect(look.candidates)
+        for line in _hello(prepared, folder, history, look):
             progress.say(line)
         async with AsyncExitStack() as services:
 
@@ -182,11 +185,15 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
             )
             resources.enter_context(_stopping_on_signals(halt, sampler, progress))
 
+            unasked: set[str] = set()  # splits of which not every query is in the file
+
             async def one_query(order: int, query: Query) -> None:
                 try:
                     messages = prompts.render(query, config.prompt)
                     candidates = await sampler.draw(query, messages)
-                    if candidates:
+                    if not candidates:
+                        unasked.add(query.split)
+                    else:
                         verdicts, classes = await judges.judge(query, candidates)
                         judged = Judged(query, _json(messages), tuple(candidates), tuple(verdicts), tuple(classes))
                         await asyncio.get_running_loop().run_in_executor(writing, writer.put, order, judged)
@@ -206,6 +213,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
                         await window.acquire()
                         # What earlier sittings bought is written in any case, so that no file is poorer than the last.
                         if halt.results or (halt.event.is_set() and sampler.asked.met >= earlier.candidates):
+                            unasked.update(source.splits[source.splits.index(query.split) :])
                             break
                         queries.create_task(one_query(asked, query))
                         asked += 1
@@ -221,7 +229,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         seconds = origin.seconds + time.monotonic() - started
         own = origin.account == run_id and prepared.prices is not None  # a sweep's account is not this run's alone
         spent = await store.spent(run_id) if own else None
-        totals = _totals(writer.tally, sampler.asked, await store.done(run_id), spent, seconds) | _read(source)
+        totals = _totals(writer.tally, sampler.asked, await store.done(run_id), spent, seconds) | _read(source, unasked)
         writer.close(
             metadata | {"status": status, "totals": _json(totals), "generated_at": datetime.now(UTC).isoformat()}
         )
@@ -229,7 +237,7 @@ async def _run(prepared: Prepared, folder: Path, origin: Origin, metadata: dict[
         for file in folder.glob(f"{store_path.name}*"):
             file.unlink()
     log.info("%s: %s", status, _json(totals))
-    return Ending(status, halt.message, linked(parquet, folder), _reused(writer.tally))
+    return Ending(status, halt.message or _why_missing(sampler.asked), linked(parquet, folder), _reused(writer.tally))
 
 
 def _published(ending: Ending, folder: Path, run_id: str, output_dir: str) -> Ending:
@@ -325,12 +333,16 @@ def _expected(config: Config, splits: int) -> int | None:
     return shard_of(config.dataset.shard).size(config.max_queries) * splits * config.num_candidates
 
 
-def _read(source: QuerySource) -> dict[str, Any]:
-    """What was read of the data set, over all splits, and how each split was sampled."""
+def _read(source: QuerySource, unasked: Collection[str]) -> dict[str, Any]:
+    """What was read of the data set, over all splits, and how each split was sampled.
+
+    Of `unasked` splits more may have been read than was asked: what is in the file is no whole.
+    """
     counts = source.counts.values()
     names = ("rows_read", "distinct", "duplicates", "disagreeing", "skipped")
     sums: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in names}
-    return sums | {"sample": {split: one.sample for split, one in source.counts.items()}}
+    part = "head" if source.dataset.shuffle_seed is None else "shuffled"
+    return sums | {"sample": {split: part if split in unasked else one.sample for split, one in source.counts.items()}}
 
 
 def _totals(tally: Tally, asked: Asked, done: Done, spent: float | None, seconds: float) -> dict[str, Any]:
@@ -356,6 +368,13 @@ def _totals(tally: Tally, asked: Asked, done: Done, spent: float | None, seconds
         "verification_rate": tally.verified / tally.scored if tally.scored else None,
         "seconds": round(seconds, 3),
     }
+
+
+def _why_missing(asked: Asked) -> str:
+    if not asked.missing:
+        return ""
+    given_up = "1 candidate was" if asked.missing == 1 else f"{asked.missing:,} candidates were"
+    return f"{given_up} given up after all retries (each stands in run.log). The last: {asked.last_error}"
 
 
 def _share(a_minute: float | None, runs: int) -> float | None:
@@ -398,22 +417,23 @@ def _metadata(prepared: Prepared, origin: Origin, resolved: str) -> dict[str, st
     }
 
 
-def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], reused: str) -> Iterator[str]:
+def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], look: FirstLook | None) -> Iterator[str]:
     """The first lines of a run: what is asked of whom, how often, what it may cost, what is reused, where it goes."""
     config = prepared.config
-    most, splits = config.max_queries, prepared.source.splits
-    calls = _expected(config, len(splits))
-    asked = f"all queries of {', '.join(splits)}" if most is None else f"up to {most} queries of {', '.join(splits)}"
-    asked += f", of them shard {config.dataset.shard}" if config.dataset.shard else ""
+    known = look if look and look.whole else None
+    calls = known.candidates if known else _expected(config, len(prepared.source.splits))
     yield (
-        f"{config.experiment_name}: {asked}, N={config.num_candidates}"
-        + ("" if calls is None else f", so up to {calls:,} calls")
+        f"{config.experiment_name}: {_queries_asked(prepared, known)}, N={config.num_candidates}"
+        + ("" if calls is None else f", so {'' if known else 'up to '}{calls:,} calls")
         + f"; asking {config.model.name} at {in_one_line(config.model.base_url)}, {config.concurrency} at once"
     )
-    if calls is None:
-        yield "for each 1,000 of them:"
-    yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
-    yield f"reused      {reused}"
+    if known and known.candidates > known.there:
+        yield from told(forecast(prepared, known.candidates - known.there, known.sent_bytes, history), prepared)
+    if not known:
+        if calls is None:
+            yield "for each 1,000 of them:"
+        yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
+    yield f"reused      {reused(look, history)}"
     if prepared.sandbox_level != "none":
         yield f"code of the model's runs in the sandbox at level {prepared.sandbox_level}"
     if prepared.unreachable:
@@ -424,6 +444,16 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], reused: 
     if config.temperature == 0 and config.num_candidates > 1:
         yield f"warning: temperature 0 with N={config.num_candidates} draws (nearly) the same answer again and again"
     yield f"results go to {folder}"
+
+
+def _queries_asked(prepared: Prepared, known: FirstLook | None) -> str:
+    most, of_splits = prepared.config.max_queries, f"of {', '.join(prepared.source.splits)}"
+    shard = prepared.config.dataset.shard
+    if known:
+        asked = f"{known.queries:,} {'query' if known.queries == 1 else 'queries'} {of_splits}"
+    else:
+        asked = f"all queries {of_splits}" if most is None else f"up to {most} queries {of_splits}"
+    return asked + (f", of them shard {shard}" if shard else "")
 
 
 def _say_goodbye(folder: Path, ending: Ending) -> None:

@@ -19,6 +19,13 @@ WANTS = {
     "bool": "true or false",
     "String": "a text",
 }
+EXTRAS = {
+    "hydra/launcher=joblib": "joblib",
+    "hydra/launcher=submitit_local": "submitit",
+    "hydra/launcher=submitit_slurm": "submitit",
+    "hydra/sweeper=optuna": "optuna",
+}
+"""Options that Hydra's plugins bring, and the extra of ours that installs them."""
 
 
 def explain(error: BaseException) -> str:
@@ -70,6 +77,8 @@ def _unknown_option(text: str) -> str | None:
             f"-cn {primary['name']}: there is no such YAML file; name its folder with --config-dir" if primary else None
         )
     group, option = found["group"], found["option"].removesuffix(".yaml")
+    if extra := EXTRAS.get(f"{group}={option}"):
+        return f"{group}={option}: needs an extra that is not installed: pip install 'bon_hydra[{extra}]'"
     listed = text.partition(f"Available options in '{group}':")[2].partition("Config search path")[0]
     options = [line.strip() for line in listed.splitlines() if line.startswith("\t")]
     hint = nearest(option, options)

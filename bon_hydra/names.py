@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -106,3 +108,10 @@ def clean(text: str) -> str:
 def printable(text: str) -> str:
     """A text that may hold anything, as one line that does nothing to a terminal."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def print_anything() -> None:
+    """From here on, what an output's encoding lacks is printed as its code; it would end the program otherwise."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

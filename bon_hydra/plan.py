@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, variance
@@ -13,10 +13,10 @@ from bon_hydra.bodies import read_choice
 from bon_hydra.keys import Keys, prompt_bytes
 from bon_hydra.names import dataset_name
 from bon_hydra.preflight import Prepared
-from bon_hydra.prices import Prices, cost_of
+from bon_hydra.prices import Prices
 from bon_hydra.queries.load import DatasetError
 from bon_hydra.sampling import OVERHEAD_TOKENS
-from bon_hydra.schema import ConfigError, in_one_line
+from bon_hydra.schema import Config, ConfigError, in_one_line
 from bon_hydra.store import CandidateStore, Stored
 
 HISTORY = 200
@@ -25,6 +25,8 @@ FEWEST = 10
 """Fewer say nothing."""
 LOOKED_UP = 256
 """So many queries are looked up in the store before a run starts."""
+QUICKLY_READ = 1_000_000
+"""Bytes of local files that are read before a run starts, so that its first lines need not guess."""
 BYTES_A_TOKEN = 4
 """Of a prompt, roughly, in the lower end of a range; the upper takes every byte for a token."""
 
@@ -108,38 +110,66 @@ async def earlier_answers(prepared: Prepared, store: CandidateStore) -> list[Sto
     return await store.history(prepared.identity, name, dataset_name(prepared.config), HISTORY)
 
 
-async def reuse(prepared: Prepared, store: CandidateStore, history: Sequence[Stored]) -> str:
-    """What of a run's first queries the store has, in a few words; looked up where there may be any."""
+@dataclass(frozen=True)
+class FirstLook:
+    """What of a run's first queries the store has, found out before it starts."""
+
+    queries: int
+    candidates: int
+    there: int
+    """Of `candidates`, those that the store has."""
+    sent_bytes: int
+    """Of the prompts of the rest, each counted once a candidate."""
+    whole: bool
+    """There are no other queries."""
+
+
+async def first_look(prepared: Prepared, store: CandidateStore, history: Sequence[Stored]) -> FirstLook | None:
+    """At the first queries, where the store may have answers to them, or all of the data is quickly read.
+
+    None where nothing was looked at, or not all of them can be read: the run meets that too, and says what it is.
+    """
+    config, source = prepared.config, prepared.source
+    if not history and source.source.local_bytes() > QUICKLY_READ:
+        return None
+    each = max(1, LOOKED_UP // len(source.splits))
+    most = each if source.max_queries is None else min(each, source.max_queries)
+    makes, keys, sizes = Keys(config, prepared.identity), list[list[bytes]](), list[int]()
+    looked = replace(source, max_queries=most, counts={})
+    try:
+        for query in looked:
+            messages = prompts.render(query, config.prompt)
+            keys.append(makes.of(messages, query.tools))
+            sizes.append(prompt_bytes(messages, query.tools))
+    except (ConfigError, DatasetError):
+        return None
+    there = [await store.count(of_one) for of_one in keys]
+    whole = all(most == source.max_queries or counts.sample == "whole" for counts in looked.counts.values())
+    sent = sum(size * (len(of_one) - had) for size, of_one, had in zip(sizes, keys, there, strict=True))
+    return FirstLook(len(keys), sum(map(len, keys)), sum(there), sent, whole)
+
+
+def reused(look: FirstLook | None, history: Sequence[Stored]) -> str:
+    """What of the first queries the store has, in a few words."""
     if not history:
         return "nothing: the store has no answer of this model on this data set"
-    config, source = prepared.config, prepared.source
-    each = max(1, LOOKED_UP // len(source.splits))
-    whole = source.max_queries is not None and source.max_queries <= each
-    makes, keys = Keys(config, prepared.identity), list[bytes]()
-    try:
-        for query in replace(source, max_queries=source.max_queries if whole else each, counts={}):
-            keys += makes.of(prompts.render(query, config.prompt), query.tools)
-    except (ConfigError, DatasetError):  # the run meets it too, and says what it is
+    if look is None:
         return "unknown: not all of the first queries can be read"
-    there = await store.count(keys)
-    return f"{there:,} of {'' if whole else 'the first '}{len(keys):,} candidates are in the store"
+    return f"{look.there:,} of {'' if look.whole else 'the first '}{look.candidates:,} candidates are in the store"
 
 
 def forecast(prepared: Prepared, calls: int, sent_bytes: int, history: Sequence[Stored]) -> Forecast:
     """The range for `calls` requests with `sent_bytes` of prompts in all.
 
     From `history` it is the 95 % prediction interval of a sum of `calls` draws like those; without, it reaches from
-    answers of one token to answers of `max_tokens` each.
+    answers of one token to answers of `max_tokens` each. A prompt that was paid once for several candidates is shared
+    by as many as can share one here.
     """
     config, prices = prepared.config, prepared.prices
     most_prompt = sent_bytes + OVERHEAD_TOKENS * calls
     most_answer = None if config.max_tokens is None else config.max_tokens * calls
     at_most = None if prices is None or most_answer is None else prices.cost(most_prompt, most_answer)
-    known = [
-        (response.prompt_tokens, response.completion_tokens, cost_of(response, prices))
-        for response in map(read_choice, history)
-        if response.prompt_tokens is not None and response.completion_tokens is not None
-    ]
+    known = list(_draws(history, _sharing(config), prices))
     if len(known) < FEWEST:
         low, high = (sent_bytes // BYTES_A_TOKEN, most_prompt), (calls, most_answer)
         return Forecast(low, high, _cost_range(prices, low, high), at_most, 0)
@@ -149,6 +179,27 @@ def forecast(prepared: Prepared, calls: int, sent_bytes: int, history: Sequence[
     return Forecast(
         (round(prompt[0]), round(prompt[1])), (round(completion[0]), round(completion[1])), cost, at_most, len(known)
     )
+
+
+def _sharing(config: Config) -> int:
+    """How many candidates of a query may share a request, at the most."""
+    asked = config.model.choices_per_request
+    return min(config.num_candidates, asked) if isinstance(asked, int) else config.num_candidates
+
+
+def _draws(history: Sequence[Stored], sharing: int, prices: Prices | None) -> Iterator[tuple[float, int, float | None]]:
+    """Of each earlier answer its part of the prompt's tokens, its own, and its cost, where the server told them."""
+    prompt, cached = None, 0
+    for stored, answer in zip(history, map(read_choice, history), strict=True):
+        if stored.choice == 0:
+            prompt, cached = answer.prompt_tokens, answer.cached_tokens or 0
+        if prompt is None or answer.completion_tokens is None:
+            continue
+        sharers = min(stored.choices, sharing)
+        # A tiered price depends on the whole prompt, so that is what is paid for, and then divided.
+        cost = None if prices is None else prices.cost(prompt, 0, cached) / sharers
+        cost = None if prices is None or cost is None else cost + prices.cost(0, answer.completion_tokens)
+        yield prompt / sharers, answer.completion_tokens, cost
 
 
 def _cost_range(
@@ -202,7 +253,8 @@ def cost_lines(forecast: Forecast, price_unknown: bool, budget: str | None) -> l
     source = learned if forecast.earlier else "from answers of one token to all of max_tokens"
     if forecast.cost_usd is not None:
         low, high = forecast.cost_usd
-        cost = f"{_usd(low)} to {_usd(high)} USD; at most {_usd(forecast.at_most_usd or high)} USD"
+        most = forecast.at_most_usd or high
+        cost = f"{_usd(low)} to {_usd(high)} USD; at most {_usd(most)} USD" if most else "0 USD"
     elif price_unknown:
         cost = "unknown: no prices for this model (model.prices.input=… model.prices.output=…)"
     else:

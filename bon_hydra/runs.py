@@ -77,7 +77,7 @@ def run_folder(spec: str) -> Path:
     if len(runs) == 1:
         return runs[0]
     if runs:
-        raise ConfigError(f"{spec}: {len(runs)} runs, wanted one: {runs[0]}, {runs[1]}, …")
+        raise ConfigError(f"{spec}: {len(runs)} runs, wanted one: {runs[0]}, {runs[1]}, …; name one of them")
     raise ConfigError(
         f"{spec}: no run folder (one holds a resolved.yaml), wanted one such as outputs/2026-11-23/14-05-33_name"
     )
@@ -90,7 +90,7 @@ def find_run(spec: str) -> Path:
         if sweep_folder(spec):
             names = ", ".join(path.parent.name for path in paths)
             raise ConfigError(f"{spec}: a sweep, wanted one of its runs: {spec}/NAME, NAME one of {names}")
-        raise ConfigError(f"{spec}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …")
+        raise ConfigError(f"{spec}: {len(paths)} runs, wanted one: {paths[0]}, {paths[1]}, …; name one of them")
     return paths[0]
 
 

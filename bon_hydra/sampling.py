@@ -55,6 +55,8 @@ class Asked:
     failed_attempts: int = 0
     missing: int = 0
     """Candidates given up after all retries: another sitting may get them."""
+    last_error: str = ""
+    """Why the last of them was."""
     refused: Counter[str] = field(default_factory=Counter)
     """Candidates that can't be had at all, by reason: `context_length`, `content_filter`, `too_large`, `other`."""
     met: int = 0
@@ -241,6 +243,7 @@ class Sampler:
         for index in indices:
             log.warning("query %s candidate %d: given up after %d attempts: %s", draw.query_id, index, attempts, error)
             self.asked.missing += not final
+            self.asked.last_error = self.asked.last_error if final else str(error)
             if final:
                 self.asked.refused[error.refusal] += 1
         return {

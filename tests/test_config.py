@@ -14,9 +14,11 @@ import pytest
 from app import additions, asking, environment, run
 from fake_api import FakeApi
 from hydra import compose, initialize_config_dir
+from hydra.errors import MissingConfigException
 
 from bon_hydra.__main__ import flags_first
 from bon_hydra.checks import check
+from bon_hydra.mistakes import explain
 from bon_hydra.names import experiment_name
 from bon_hydra.options import CONF
 from bon_hydra.schema import Config, ConfigError
@@ -334,3 +336,20 @@ def test_bon_hydra_is_the_same_program(tmp_path: Path) -> None:
     command = [str(script), "temperature=9"]
     done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False)
     assert (done.returncode, "temperature" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "extra"),
+    [
+        ("hydra/launcher=joblib", "joblib"),
+        ("hydra/launcher=submitit_local", "submitit"),
+        ("hydra/launcher=submitit_slurm", "submitit"),
+        ("hydra/sweeper=optuna", "optuna"),
+    ],
+)
+def test_an_option_of_a_plugin_that_is_missing_names_the_extra_to_install(option: str, extra: str) -> None:
+    """Hydra itself knows no such option then."""
+    group, _, name = option.partition("=")
+    said = f"Could not find '{group}/{name}'\n\nAvailable options in '{group}':\n\tbasic\nConfig search path:"
+    error = MissingConfigException(said, missing_cfg_file=f"{group}/{name}")
+    assert explain(error) == f"{option}: needs an extra that is not installed: pip install 'bon_hydra[{extra}]'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -151,7 +152,7 @@ def test_a_request_that_is_refused_for_itself_counts_as_done_and_apart(tmp_path:
 
 
 def test_a_candidate_missing_after_all_retries_makes_the_run_partial(tmp_path: Path) -> None:
-    """Exit 3, api_error rows; the same command again, the server well, asks for these alone."""
+    """Exit 3, api_error rows, the last error on screen; the same again, the server well, asks for these alone."""
     ill = [True]
 
     def fault(request: object) -> str | None:
@@ -162,6 +163,9 @@ def test_a_candidate_missing_after_all_retries_makes_the_run_partial(tmp_path: P
         done = run(tmp_path, *arguments)
         assert done.returncode == 3, done.stderr
         assert metadata_of(parquets(tmp_path)[0])["status"] == "partial"
+        assert "partial: 2 candidates were given up after all retries (each stands in run.log). The last: HTTP 500" in (
+            done.stderr
+        )
         ill[0], before = False, api.choices
         assert run(tmp_path, *arguments).returncode == 0
         assert api.choices == before + 2
@@ -209,6 +213,19 @@ def test_a_budget_is_never_overshot_and_nearly_used(tmp_path: Path) -> None:
     assert metadata_of(parquet)["status"] == "budget_reached"
     assert len(rows) == api.choices
     assert 0.8 * 0.02 < sum(row["cost_usd"] for row in rows) <= 0.02
+
+
+def test_a_run_that_ends_early_has_a_head_of_its_data_set_however_far_that_was_read(tmp_path: Path) -> None:
+    """Sixty rows are read at once, and a budget for some of them leaves no whole; raised, it does."""
+    with FakeApi(reply=sum_of, latency=0.01) as api:
+        more = ["max_tokens=20", "model.prices={input: 2.0, output: 10.0}", "num_candidates=2", "concurrency=4"]
+        done = run(tmp_path, *asking(api.url, additions(tmp_path, 60), *more, "budget_usd=0.004"))
+        assert done.returncode == 3, done.stderr
+        assert "Queries: train head." in done.stdout
+        (parquet,) = parquets(tmp_path)
+        raised = run(tmp_path, "resume", str(parquet.parent), "budget_usd=1", module="bon_hydra.cli")
+    assert raised.returncode == 0, raised.stderr
+    assert "Queries: train whole." in raised.stdout
 
 
 def test_a_dry_run_prints_the_plan_and_leaves_nothing(tmp_path: Path) -> None:
@@ -453,3 +470,17 @@ def test_names_of_tools_that_the_server_refuses_are_mapped_and_the_calls_still_j
         assert done.returncode == 0, done.stderr
         assert [request.answered for request in api.requests] == [False, True, True, True]
     assert [row["verdict"] for row in rows_of(parquets(tmp_path)[0])] == ["pass"] * 3
+
+
+def test_a_plan_knows_that_a_prompt_is_paid_once_for_candidates_that_share_a_request(tmp_path: Path) -> None:
+    """Learned from requests for four candidates each, it says what one candidate each takes, and no less."""
+    with FakeApi(reply=sum_of) as api:
+        arguments = asking(api.url, additions(tmp_path, 12))
+        assert run(tmp_path, *arguments, "num_candidates=4", "model.choices_per_request=4").returncode == 0
+        plan = run(tmp_path, *arguments, "num_candidates=1", "temperature=0.9", "dry_run=true").stdout
+        assert run(tmp_path, *arguments, "num_candidates=1", "temperature=0.9").returncode == 0
+    found = re.search(r"tokens +([\d,]+) to ([\d,]+) prompt", plan)
+    assert found, plan
+    low, high = (int(end.replace(",", "")) for end in found.groups())
+    new = next(rows for rows in map(rows_of, parquets(tmp_path)) if rows[0]["temperature"] == 0.9)
+    assert 0.8 * high < low <= sum(row["prompt_tokens"] for row in new) <= high

@@ -123,6 +123,12 @@ def test_without_two_finished_points_there_is_no_plot(
     assert "plot" not in err
 
 
+def test_points_that_are_the_same_draws_have_no_best(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """As where a search tries the same value again; they do share their queries."""
+    finish_sweep(sweep_of(tmp_path / "x_sweep", [({"temperature": "0.5"}, 0.7)] * 2))
+    assert "No best point is named: all finished points are the same draws." in capsys.readouterr().out
+
+
 def test_points_that_share_no_query_are_not_ranked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A sweep over data sets has no best point."""
     folder = sweep_of(tmp_path / "x_sweep", [({"dataset": "a"}, 0.7)])

@@ -80,9 +80,7 @@ def test_the_first_lines_say_what_is_asked_what_it_costs_what_is_reused_and_wher
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
     folder = parquets(tmp_path)[0].parent
     said = first.stderr.splitlines()
-    assert said[0].startswith(
-        "custom: up to 100 queries of train, N=2, so up to 200 calls; asking fake-model at http://"
-    )
+    assert said[0].startswith("custom: 3 queries of train, N=2, so 6 calls; asking fake-model at http://")
     assert [line.split()[0] for line in said[1:4]] == ["tokens", "cost", "reused"]
     assert "reused      nothing: the store has no answer of this model on this data set" in said
     assert f"results go to {folder}" in said
@@ -131,7 +129,7 @@ def test_a_run_on_a_narrow_terminal_is_readable(tmp_path: Path) -> None:
     assert process.returncode == 0, said.decode()
     text = said.decode()
     assert "\x1b[3" not in text
-    assert "custom: up to 100 queries of train, N=1,\x1b[0m\r\n\x1b[2m  so up to 100 calls; asking fake-model" in text
+    assert "custom: 2 queries of train, N=1, so 2\x1b[0m\r\n\x1b[2m  calls; asking fake-model at" in text
     assert "2/2 candidates · " in text
     assert all(column in text for column in ("verified", "first", "any", "pass@1"))
 
@@ -141,3 +139,11 @@ def _read(descriptor: int) -> bytes:
         return os.read(descriptor, 65_536)
     except OSError:  # Linux's way of saying that the other end is closed
         return b""
+
+
+def test_what_costs_nothing_is_told_without_a_range(tmp_path: Path) -> None:
+    """A server of one's own, say."""
+    with FakeApi(reply=sum_of) as api:
+        done = run(tmp_path, *asking(api.url, additions(tmp_path, 2), "model.prices={input: 0, output: 0}"))
+    assert "cost        0 USD\n" in done.stderr
+    assert "of about" not in done.stderr

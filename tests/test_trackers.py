@@ -21,7 +21,7 @@ from bon_hydra.checks import _check_trackers
 from bon_hydra.saved import resolved_yaml
 from bon_hydra.saved_run import SavedRun
 from bon_hydra.schema import Config, ConfigError, DatasetConfig, ModelConfig, OutputConfig
-from bon_hydra.trackers import installed, process, tracked
+from bon_hydra.trackers import client, installed, process, tracked
 from bon_hydra.trackers.client import without_login
 from bon_hydra.trust import refuse_moved, taken_over
 
@@ -217,3 +217,10 @@ def test_trackers_are_known_by_name_and_each_is_named_once() -> None:
         _check_trackers(["mlfow"])
     with pytest.raises(ConfigError, match="each once"):
         _check_trackers(["wandb", "wandb"])
+
+
+def test_a_long_error_of_a_client_is_cut_and_seen_to_be() -> None:
+    """MLflow's may go on for lines."""
+    assert client._in_one_line(ValueError("no such place.\nTry another")) == "no such place"
+    cut = client._in_one_line(ValueError("a word " * 100))
+    assert (len(cut), cut[-1]) == (client.LONGEST, "…")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,13 @@ class Source:
     def kind(self) -> str:
         """`json`, `parquet`, `csv`, or another name that `datasets` has for what reads the files."""
         return str(self.builder.name)
+
+    def local_bytes(self) -> float:
+        """How large its files are together; infinite where one of them is elsewhere."""
+        paths = [Path(path) for split in self.files.values() for path in split]
+        if not all(self.files.values()) or not all(path.is_file() for path in paths):
+            return math.inf
+        return sum(path.stat().st_size for path in paths)
 
 
 def resolve(dataset: DatasetConfig, wanted: Sequence[str] | None) -> Source:

@@ -79,7 +79,7 @@ class RunProgress:
             parts.append(f"{_clock((self._total - done) / rate)} left")
         parts.append(f"verified {verified / scored:.0%}" if scored else "verified –")
         parts.append("cost unknown" if cost_usd is None else f"${cost_usd:.2f}")
-        if cost_usd is not None and each_usd is not None and self._total and done < self._total:
+        if cost_usd is not None and each_usd and self._total and done < self._total:
             parts[-1] += f" of about ${cost_usd + each_usd * (self._total - done):.2f}"
         self._told = [*parts, *extra]
         if not self._live and now >= self._plain_due:

@@ -189,15 +189,19 @@ def left_out(overall: dict[str, Any]) -> list[str]:
         lines.append(f"The plain mean of is_verified over all rows, which counts those as wrong, is {plain}.")
     if bounds := overall["bounds"]:
         low, high = (percent(bound) for bound in bounds["verification_rate"])
-        share = percent(overall["missing"]["share"])
+        missing, share = overall["missing"]["candidates"], percent(overall["missing"]["share"])
         lines.append(
-            f"{overall['missing']['candidates']:,} candidates ({share}) are missing: the verification rate is {low} "
-            f"with all of them wrong, {high} with all of them right."
+            f"{_candidates(missing)} ({share}) {'is' if missing == 1 else 'are'} missing: the verification rate is "
+            f"{low} with all of them wrong, {high} with all of them right."
         )
     if overall["truncated"]:
         share = percent(overall["truncated"] / overall["candidates"])
-        lines.append(f"Cut off at the token limit: {overall['truncated']:,} candidates ({share}).")
+        lines.append(f"Cut off at the token limit: {_candidates(overall['truncated'])} ({share}).")
     return lines
+
+
+def _candidates(count: int) -> str:
+    return f"{count:,} candidate" if count == 1 else f"{count:,} candidates"
 
 
 def sample(metadata: dict[str, str]) -> list[str]:

@@ -16,6 +16,9 @@ from typing import Protocol
 
 from bon_hydra.trackers.record import Outcome, outcome_of, run_of
 
+LONGEST = 300
+"""Characters of an error that are told."""
+
 
 class Tracker(Protocol):
     """One run in a tracker. What has failed may be called again: a server may be back by then."""
@@ -60,7 +63,8 @@ def main() -> None:
 
 def _in_one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return without_login((lines or [type(error).__name__])[0])[:300].rstrip(".")
+    line = without_login((lines or [type(error).__name__])[0])
+    return line.rstrip(".") if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def without_login(text: str) -> str:

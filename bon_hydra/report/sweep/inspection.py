@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bon_hydra.names import shown_path
 from bon_hydra.report.summary import as_json as summary
 from bon_hydra.report.sweep.points import read_points, record_of
 from bon_hydra.report.sweep.rows import View, view_of
@@ -32,7 +33,7 @@ def inspect_sweep(spec: str, plot: Path | None, as_json: bool) -> bool:
     console().print(sweep_table(view))
     if folder := sweep_folder(spec):
         hint = "bon compare SWEEP: every point against the best, query by query; bon inspect SWEEP/POINT: one of them"
-        print(hint.replace("SWEEP", str(folder)), file=sys.stderr)
+        print(hint.replace("SWEEP", shown_path(folder)), file=sys.stderr)
     return True
 
 

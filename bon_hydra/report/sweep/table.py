@@ -95,8 +95,11 @@ def notes(view: View) -> list[str]:
         )
     best = next((row for row in view.overall if row.get("best")), None)
     if view.ranked_by is None or best is None:
-        finished = sum(bool(row.get("queries")) for row in view.overall)
-        why = "no query is in all finished points" if finished > 1 else "it takes two finished points"
+        finished = [row for row in view.overall if row.get("queries")]
+        apart = sum(row["prefix_of_job"] is None for row in finished)
+        why = "it takes two finished points"
+        if len(finished) > 1:
+            why = "no query is in all finished points" if apart > 1 else "all finished points are the same draws"
         return [*lines, f"No best point is named: {why}."]
     by = RANKED.get(view.ranked_by, view.ranked_by)
     lines.append(f"Ranked by {by}, over the {view.ranked_queries:,} queries that all finished points have.")
