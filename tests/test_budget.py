@@ -25,7 +25,7 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.floats(0.001, 20),
     st.lists(

@@ -96,7 +96,7 @@ def test_cut_off_answers_and_unknown_prices_are_told_apart_from_zero(tmp_path: P
 verdicts_of_queries = st.lists(st.lists(st.sampled_from(VERDICTS), min_size=1, max_size=5), min_size=1, max_size=8)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(verdicts_of_queries, st.integers(1, 7))
 def test_rates_are_what_pandas_says(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[list[str]], batch: int
@@ -130,7 +130,7 @@ def test_rates_are_what_pandas_says(
 answers = st.lists(st.tuples(st.sampled_from(VERDICTS), st.sampled_from([None, 0, 1, 2])), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(answers, min_size=1, max_size=6), st.integers(1, 7))
 def test_majorities_are_counted_over_scored_candidates(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[list[tuple[str, int | None]]], batch: int

@@ -98,7 +98,7 @@ def test_options_of_several_groups_at_once_are_each_taken_whole() -> None:
         assert [getattr(again, name) for name in names] == [getattr(alone, name) for name in names]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(configs)
 def test_whatever_a_configuration_holds_it_runs_again_as_it_was(config: Config) -> None:
     """Texts that look like interpolations, numbers or YAML, and maps with names of any kind."""

@@ -33,7 +33,7 @@ def granted_at(limits: Callable[[], Limits], requests: list[tuple[int, float]]) 
     return run(main)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(1, 7),
     st.sampled_from([None, 30.0, 600.0, 60000.0]),
@@ -95,7 +95,7 @@ def test_tokens_a_minute_hold_for_requests_of_every_size(tokens: int) -> None:
     assert grants[-1] == pytest.approx(count * tokens / 1000, abs=8 if tokens > 1000 else 0.5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 5000), min_size=5, max_size=60))
 def test_tokens_a_minute_hold_for_mixed_sizes_and_large_requests_do_not_starve(sizes: list[int]) -> None:
     """What was let through until any moment is the rate times the time, to within a request; order is kept."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bon_hydra.records import Verdict
@@ -312,7 +312,6 @@ def test_the_last_number_keeps_a_unit_that_is_known(text: str, answer: str) -> N
     assert (final.text, final.way) == (answer, "last number")
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["<", ">", r"\le ", r"\ge ", "<=", ">="]), st.integers(-9, 9), st.integers(10, 20))
 def test_an_inequality_describes_one_set_however_it_is_turned(relation: str, low: int, high: int) -> None:
     """x < 3 is 3 > x, and "or" is a union."""
@@ -349,7 +348,6 @@ WAYS = [
 ]
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**12), 10**12), st.sampled_from(WAYS), st.sampled_from(WAYS))
 def test_a_number_equals_itself_however_it_is_written(number: int, way: object, other: object) -> None:
     """Any way of writing a number as the answer passes against any way of writing it as the reference."""
@@ -358,7 +356,6 @@ def test_a_number_equals_itself_however_it_is_written(number: int, way: object, 
     assert boxed(way(number), other(number)) == "pass"
 
 
-@settings(deadline=None)
 @given(st.fractions(max_denominator=10**4))
 def test_a_fraction_equals_itself_as_mixed_number_slash_and_latex(value: Fraction) -> None:
     """The sign of a mixed number belongs to all of it."""
@@ -368,7 +365,6 @@ def test_a_fraction_equals_itself_as_mixed_number_slash_and_latex(value: Fractio
     assert boxed(mixed, str(value)) == boxed(latex, str(value)) == boxed(latex, mixed) == "pass"
 
 
-@settings(deadline=None)
 @given(st.integers(), st.integers(), st.sampled_from(WAYS))
 def test_two_different_integers_are_never_the_same(number: int, other: int, way: object) -> None:
     """No way of writing makes one integer another."""
@@ -379,7 +375,6 @@ def test_two_different_integers_are_never_the_same(number: int, other: int, way:
 texts = st.text(max_size=60) | st.sampled_from([r"\boxed{7}", "The answer is 7.", "7", "<think>", "\ud800", "{{{", "$"])
 
 
-@settings(deadline=None)
 @given(texts, texts, st.sampled_from(["stop", "length"]))
 def test_a_verdict_never_depends_on_what_stands_before_the_end_of_a_thought(before: str, text: str, end: str) -> None:
     """Thinking is not answering."""

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from bon_command import bon
 from browser import Watched
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from page_runs import Said, asked, math_queries, write_run
 from playwright.sync_api import expect
@@ -171,7 +171,6 @@ RUNS = st.lists(
 
 
 @given(RUNS, st.integers(6, 60))
-@settings(deadline=None)
 def test_a_sample_fits_and_depends_on_nothing_but_the_queries(runs: list[dict[Key, Outcome]], limit: int) -> None:
     """No run shows more than the limit, none is empty for it, order of queries is kept, order of rows is no matter."""
     chosen = choose(runs, limit)

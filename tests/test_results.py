@@ -187,7 +187,7 @@ def test_half_a_surrogate_pair_in_an_answer_does_not_end_the_run(tmp_path: Path)
     assert row["response"] == "a \ufffd b 😀 😀"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.permutations(range(7)), st.sampled_from([0, 600, 1 << 20]))
 def test_queries_may_come_in_any_order(order: list[int], in_memory: int) -> None:
     """The file is the same, whether what waits for its turn stays in memory or goes to disk."""

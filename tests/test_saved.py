@@ -145,7 +145,7 @@ def loaded(text: str) -> Config:
     return check(composed)  # type: ignore[arg-type]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(configs)
 def test_a_saved_configuration_reads_back_as_it_was(config: Config) -> None:
     """Every value of every key, and a second time the same text."""

@@ -44,7 +44,7 @@ def rate(scored: np.ndarray, verified: np.ndarray) -> Any:
     return average([Sums.of(verified / scored, scored.astype(float))], float(scored.sum()))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(outcomes)
 def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(drawn: list[bool]) -> None:
     """And pass^k the share of subsets that are all right."""
@@ -58,7 +58,7 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(drawn: list[bool]) -
     assert all(a <= b + 1e-12 for a, b in pairwise(passes[: len(drawn)]))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 60), st.data())
 def test_pass_at_k_is_what_chen_et_al_compute(n: int, data: st.DataObject) -> None:
     """Their code, written out (arXiv 2107.03374, figure 3)."""
@@ -99,7 +99,7 @@ def shares(drawn: list[Any]) -> dict[int, float]:
     return {answer: sum(rights) / len(rights) for answer, rights in members.items()}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(answers)
 def test_majority_at_k_is_the_average_over_all_subsets_of_size_k(drawn: list[tuple[int | None, bool]]) -> None:
     """With ties, abstentions, and classes whose members were not judged alike."""
@@ -113,7 +113,7 @@ def test_majority_at_k_is_the_average_over_all_subsets_of_size_k(drawn: list[tup
         assert value == pytest.approx(sum(subsets) / len(subsets), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(weighted)
 def test_a_sampled_majority_is_within_its_error_of_the_average_over_all_subsets(drawn: list[Any]) -> None:
     """Votes weigh their scores; the error it states is the sampling's, and the last k needs none."""
@@ -127,7 +127,7 @@ def test_a_sampled_majority_is_within_its_error_of_the_average_over_all_subsets(
     assert variance[0, -1] == pytest.approx(0.0, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(answers)
 def test_a_sampled_majority_with_equal_weights_is_the_exact_one(drawn: list[tuple[int | None, bool]]) -> None:
     """Two ways to one figure."""
@@ -141,7 +141,7 @@ def test_a_sampled_majority_with_equal_weights_is_the_exact_one(drawn: list[tupl
     assert values[0] == pytest.approx(exact, abs=5 * float(variance.max()) ** 0.5 + 1e-9)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from([None, 0.0, 0.5, 1.0]), st.booleans()), min_size=1, max_size=7))
 def test_best_at_k_takes_the_highest_score_of_each_subset(drawn: list[tuple[float | None, bool]]) -> None:
     """Equal scores by lot; a candidate without a score only where none of the subset has one."""
@@ -189,7 +189,7 @@ def test_splits_are_resampled_apart() -> None:
     assert resampled_means([together]).std() == pytest.approx(0.05, abs=0.005)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(queries)
 def test_the_verification_rate_is_the_plain_mean_over_candidates(drawn: list[list[bool]]) -> None:
     """All candidates count alike, as the seed's pandas mean has it."""
@@ -197,7 +197,7 @@ def test_the_verification_rate_is_the_plain_mean_over_candidates(drawn: list[lis
     assert rate(*counted(drawn)).estimate == pytest.approx(sum(flat) / len(flat))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(queries, st.integers(1, 3))
 def test_no_interval_has_zero_width_and_each_holds_its_rate(drawn: list[list[bool]], splits: int) -> None:
     """Also where all candidates are right, or all are wrong, and in several splits."""
@@ -211,7 +211,7 @@ def test_no_interval_has_zero_width_and_each_holds_its_rate(drawn: list[list[boo
         assert high - low > 1e-3
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 300), st.data())
 def test_binary_rates_have_wilsons_interval_or_clopper_and_pearsons(n: int, data: st.DataObject) -> None:
     """As scipy and statsmodels compute them: the first in the middle, the second where few are right or wrong."""
@@ -225,7 +225,7 @@ def test_binary_rates_have_wilsons_interval_or_clopper_and_pearsons(n: int, data
     assert binary_rate(successes, n).ci95 == pytest.approx(tuple(np.nan_to_num(expected, nan=float(successes > 0))))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 def test_with_one_candidate_a_query_the_rate_is_binary(drawn: list[bool]) -> None:
     """A query with one candidate is a binary outcome and nothing more."""

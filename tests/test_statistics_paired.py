@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bon_hydra.statistics import compare, holm, pass_at_k, sign_flip
 
-exactly = settings(deadline=None, max_examples=60)
+exactly = settings(max_examples=60)
 differences = st.lists(st.integers(-4, 4), min_size=1, max_size=10).map(lambda drawn: np.array(drawn) / 4)
 
 

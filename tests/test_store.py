@@ -37,7 +37,7 @@ records = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(records, min_size=1, max_size=8))
 def test_what_was_put_is_read_back_as_it_was_also_by_another_process_later(put_: list[Stored]) -> None:
     """Body bytes, times to the microsecond, nulls and texts of any script; after the file was closed and opened."""

@@ -113,7 +113,7 @@ def test_a_claim_ends_by_release_or_with_the_answer(tmp_path: Path) -> None:
         assert claim(b, keys(2)) == [True, answer]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["claim", "release", "put"]), st.integers(0, 3)), max_size=30)
 )

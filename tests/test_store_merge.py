@@ -89,7 +89,7 @@ def make(path: Path, name: str, steps: Any) -> None:
     CandidateStore(path).close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(contents, contents)
 def test_a_merge_adds_what_is_missing_and_repeated_changes_nothing(there: Any, here: Any) -> None:
     """Two stores drawn at random: its own answers stay, the others come as they are, and the figures fit together."""

@@ -332,7 +332,7 @@ kept_records = st.lists(
 maybe = {name: st.none() | st.sampled_from(values) for name, values in {"i": "xyz", "m": "mno", "r": "abc"}.items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(kept_records, maybe["i"], maybe["m"], maybe["r"], st.none() | st.integers(0, 5), st.booleans())
 def test_what_all_given_filters_hold_for_goes_and_nothing_else(
     records: list[tuple[str, str, str, int, int]],
