@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class Workforce:
     """Who asks and who judges; the run decides what."""
 
     bench: Judging
-    client_of: Callable[[str], Client] | None
-    """Makes the client of an endpoint, by its address; None where this process asks itself."""
+    client_of: Callable[[str], Awaitable[Client]] | None
+    """Makes the client of an endpoint, by its address, when somebody can ask it; None where this process does."""
     limiter: Callable[[str, float], Limiter] = own_limiter
     """Makes what hands out a configured limit, for this run or for all that share it."""
 

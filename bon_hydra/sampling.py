@@ -176,11 +176,14 @@ class Sampler:
 
         async def once() -> dict[int, Candidate]:
             nonlocal attempts
+            if self._halt.event.is_set():
+                raise NotAsked
+            # Before the slot: turns that wait for a first connection would all be used at once when it is there.
+            client = await self._open_client()
             tokens = draw.prompt_tokens + asked * self._longest
             # The worst case is reckoned in the slot: what waited for it knows what others have learned meanwhile.
             async with self._limits.slot(tokens) as turn, self._budget.reserved(self._worst_usd(draw, asked)) as room:
-                client = None if self._halt.event.is_set() else await self._open_client()
-                if client is None or self._halt.event.is_set():
+                if self._halt.event.is_set():
                     room.bill_usd = 0.0
                     raise NotAsked
                 attempts += 1

@@ -19,7 +19,7 @@ MOST_SLOTS = 8
 
 @asynccontextmanager
 async def client_when_needed(
-    config: Config, say: Callable[[str], None], client_of: Callable[[str], Client] | None = None
+    config: Config, say: Callable[[str], None], client_of: Callable[[str], Awaitable[Client]] | None = None
 ) -> AsyncIterator[Callable[[], Awaitable[Endpoints]]]:
     """Yields a function that gives the endpoints of the run; a run that needs none starts no server.
 
@@ -29,7 +29,7 @@ async def client_when_needed(
     one_at_a_time = asyncio.Lock()
     endpoints: Endpoints | None = None
 
-    def here(url: str) -> Client:
+    async def here(url: str) -> Client:
         return ChatClient(config.model, url, config.concurrency)
 
     async with AsyncExitStack() as stack:
@@ -47,7 +47,7 @@ async def client_when_needed(
                         server = embedded_server(path, slots=slots, context_per_slot=context)
                         urls = [await stack.enter_async_context(server)]
                         client = None
-                    endpoints = Endpoints([(client or here)(url) for url in urls])
+                    endpoints = Endpoints([await (client or here)(url) for url in urls])
                     stack.push_async_callback(endpoints.close)
             return endpoints
 

@@ -6,7 +6,7 @@ What is asked, how often and of which endpoint is decided by the run, as on one 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -74,7 +74,9 @@ class RemoteClient:
 
 
 @asynccontextmanager
-async def remote_clients(config: Config, say: Callable[[str], None]) -> AsyncIterator[Callable[[str], RemoteClient]]:
+async def remote_clients(
+    config: Config, say: Callable[[str], None]
+) -> AsyncIterator[Callable[[str], Awaitable[RemoteClient]]]:
     """Yields what makes the client of an endpoint; one actor a node asks for all of them."""
     key, model = api_key(config.model), config.model
     actor = ray.remote(Asker)
@@ -84,4 +86,9 @@ async def remote_clients(config: Config, say: Callable[[str], None]) -> AsyncIte
         return actor.options(**on(node, 0), max_concurrency=most).remote(__version__, model, config.concurrency)
 
     async with Crew(hire, lambda _: 1, config.concurrency, say) as crew:
-        yield lambda url: RemoteClient(crew, url, key)
+
+        async def client_of(url: str) -> RemoteClient:
+            await crew.staffed()
+            return RemoteClient(crew, url, key)
+
+        yield client_of

@@ -59,6 +59,7 @@ class Crew:
         # Never fewer than there are free places; one of a lost member is found out when it is taken.
         self._places = asyncio.Semaphore(0)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._staffed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,14 +73,19 @@ class Crew:
         for member in self._members:
             _end(member.actor)
 
+    async def staffed(self) -> None:
+        """Returns when the first of them is there."""
+        if not self._tasks:
+            self._start(self._keep_staffed())
+        await self._staffed.wait()
+
     async def call(self, method: str, *arguments: Any) -> Any:
         """What a method of the least busy actor returns; its own exceptions are RayTaskErrors.
 
         Raises:
             MemberLost: the actor was lost meanwhile.
         """
-        if not self._tasks:
-            self._start(self._keep_staffed())
+        await self.staffed()
         member = await self._place()
         try:
             return await getattr(member.actor, method).remote(*arguments)
@@ -131,6 +137,7 @@ class Crew:
             raise
         else:
             self._members.append(_Member(node, actor))
+            self._staffed.set()
             log.info("a worker on %s joined; there are %d of its kind", node.host, len(self._members))
             for _ in range(self._at_once):
                 self._places.release()
