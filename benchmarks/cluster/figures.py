@@ -153,7 +153,7 @@ def verifying() -> bool:
         async with remote_bench(RunnerConfig(workers=workers), True, print) as bench, Judges(bench) as judges:
             await asyncio.gather(*(judges.judge(query, candidates(query, -1)) for query in queries[:8]))  # all start
             since = time.monotonic()
-            asked = [replace(query, query_id=str(n)) for n in range(2) for query in queries]
+            asked = [replace(query, query_id=str(n)) for n in range(6) for query in queries]
             found = await asyncio.gather(
                 *(judges.judge(query, candidates(query, number + int(query.query_id))) for query in asked)
             )
