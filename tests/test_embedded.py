@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from app import parquets, rows_of, run
 
 from bon_hydra import embedded
 from bon_hydra.embedded import embedded_server, identity, weights
@@ -79,6 +80,23 @@ def test_answers_a_chat_like_any_other_api(model: Path) -> None:
 
     asyncio.run(chat())
     assert server_processes(model) == []
+
+
+def test_a_run_asks_a_llama_cpp_server_of_ones_own_as_docs_models_has_it(model: Path, tmp_path: Path) -> None:
+    """As any OpenAI-compatible API, by its address alone: the one model that it serves is found out."""
+    small = ["dataset=demo", "dataset.splits=[math]", "max_queries=2", "num_candidates=2", "max_tokens=16"]
+
+    async def asked() -> None:
+        async with embedded_server(model, slots=2, context_per_slot=1024) as base_url:
+            server = ["model=openai-compatible", f"model.base_url={base_url}"]
+            done = await asyncio.to_thread(run, tmp_path, *small, *server)
+            assert done.returncode == 0, done.stderr
+
+    asyncio.run(asked())
+    rows = rows_of(parquets(tmp_path)[0])
+    assert [row["candidate_idx"] for row in rows] == [0, 1, 0, 1]
+    assert all(row["response"] and 0 < row["completion_tokens"] <= 16 for row in rows)
+    assert not [row for row in rows if row["verdict"] in ("api_error", "verifier_error")]
 
 
 def test_tools_reach_the_model_and_its_calls_come_back_as_calls(model: Path) -> None:
