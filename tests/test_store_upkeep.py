@@ -145,13 +145,14 @@ def test_info_leaves_every_byte_as_it_is(tmp_path: Path, capsys: pytest.CaptureF
     document(capsys, path)
     assert files(tmp_path) == before
     killed_at(path, 1, "prune", "--store", path, "--model", "small", "--yes")
+    left = document(capsys, path)["candidates"]  # the prune may have been quicker than the kill
     writer = sitter(path, "20261122-c")
     put_by_killed(path)
     kill(writer)
     before = files(tmp_path)
     assert before["s-wal"]
     found = document(capsys, path)
-    assert (found["candidates"], found["at_work"]) == (7, [])
+    assert (found["candidates"], found["at_work"]) == (left + 1, [])
     assert found["bytes"] == len(before["s"]) + len(before["s-wal"])
     after = files(tmp_path)
     assert (after["s"], after["s-wal"]) == (before["s"], before["s-wal"])
