@@ -66,6 +66,7 @@ def to_first_request(folder: str) -> None:
 
 
 def main(rounds: int) -> None:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else what is installed is compiled, and this program is not
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder) / "bare.py"
         bare.write_text(BARE)
