@@ -24,6 +24,14 @@ REASONING = re.compile(
 )
 
 
+def most_at_once(config: Config) -> int:
+    """How many candidates a request may ask for, before a server has shown that it takes fewer."""
+    wanted = config.model.choices_per_request
+    if wanted == "auto":
+        return 1 if _asks_one(config) else MOST
+    return int(wanted)
+
+
 class Choices:
     """Says how many candidates the next request is to ask for.
 
@@ -32,9 +40,8 @@ class Choices:
     """
 
     def __init__(self, config: Config) -> None:
-        wanted = config.model.choices_per_request
-        self._auto: bool = wanted == "auto"
-        self._most = (1 if _asks_one(config) else MOST) if self._auto else int(wanted)
+        self._auto: bool = config.model.choices_per_request == "auto"
+        self._most = most_at_once(config)
         self._known = asyncio.Event()
         self._trying = False
         if not self._auto or self._most == 1:

@@ -341,8 +341,8 @@ def _read(source: QuerySource, unasked: Collection[str]) -> dict[str, Any]:
     counts = source.counts.values()
     names = ("rows_read", "distinct", "duplicates", "disagreeing", "skipped")
     sums: dict[str, Any] = {name: sum(getattr(one, name) for one in counts) for name in names}
-    part = "head" if source.dataset.shuffle_seed is None else "shuffled"
-    return sums | {"sample": {split: part if split in unasked else one.sample for split, one in source.counts.items()}}
+    samples = {split: source.part if split in unasked else one.sample for split, one in source.counts.items()}
+    return sums | {"sample": samples}
 
 
 def _totals(tally: Tally, asked: Asked, done: Done, spent: float | None, seconds: float) -> dict[str, Any]:
@@ -427,12 +427,12 @@ def _hello(prepared: Prepared, folder: Path, history: Sequence[Stored], look: Fi
         + ("" if calls is None else f", so {'' if known else 'up to '}{calls:,} calls")
         + f"; asking {config.model.name} at {in_one_line(config.model.base_url)}, {config.concurrency} at once"
     )
-    if known and known.candidates > known.there:
-        yield from told(forecast(prepared, known.candidates - known.there, known.sent_bytes, history), prepared)
-    if not known:
-        if calls is None:
-            yield "for each 1,000 of them:"
-        yield from told(forecast(prepared, calls or 1000, (calls or 1000) * prepared.prompt_bytes, history), prepared)
+    if calls is None:
+        yield "for each 1,000 of them:"
+    left = known.candidates - known.there if known else calls or 1000
+    sent_bytes = known.sent_bytes if known else left * prepared.prompt_bytes
+    if left:
+        yield from told(forecast(prepared, left, sent_bytes, history), prepared)
     yield f"reused      {reused(look, history)}"
     if prepared.sandbox_level != "none":
         yield f"code of the model's runs in the sandbox at level {prepared.sandbox_level}"

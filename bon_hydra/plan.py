@@ -9,14 +9,15 @@ from pathlib import Path
 from statistics import fmean, variance
 
 from bon_hydra import prompts
-from bon_hydra.bodies import read_choice
+from bon_hydra.bodies import read_choices
+from bon_hydra.choices import most_at_once
 from bon_hydra.keys import Keys, prompt_bytes
 from bon_hydra.names import dataset_name
 from bon_hydra.preflight import Prepared
 from bon_hydra.prices import Prices
 from bon_hydra.queries.load import DatasetError
 from bon_hydra.sampling import OVERHEAD_TOKENS
-from bon_hydra.schema import Config, ConfigError, in_one_line
+from bon_hydra.schema import ConfigError, in_one_line
 from bon_hydra.store import CandidateStore, Stored
 
 HISTORY = 200
@@ -169,7 +170,7 @@ def forecast(prepared: Prepared, calls: int, sent_bytes: int, history: Sequence[
     most_prompt = sent_bytes + OVERHEAD_TOKENS * calls
     most_answer = None if config.max_tokens is None else config.max_tokens * calls
     at_most = None if prices is None or most_answer is None else prices.cost(most_prompt, most_answer)
-    known = list(_draws(history, _sharing(config), prices))
+    known = list(_draws(history, min(config.num_candidates, most_at_once(config)), prices))
     if len(known) < FEWEST:
         low, high = (sent_bytes // BYTES_A_TOKEN, most_prompt), (calls, most_answer)
         return Forecast(low, high, _cost_range(prices, low, high), at_most, 0)
@@ -181,24 +182,18 @@ def forecast(prepared: Prepared, calls: int, sent_bytes: int, history: Sequence[
     )
 
 
-def _sharing(config: Config) -> int:
-    """How many candidates of a query may share a request, at the most."""
-    asked = config.model.choices_per_request
-    return min(config.num_candidates, asked) if isinstance(asked, int) else config.num_candidates
-
-
 def _draws(history: Sequence[Stored], sharing: int, prices: Prices | None) -> Iterator[tuple[float, int, float | None]]:
     """Of each earlier answer its part of the prompt's tokens, its own, and its cost, where the server told them."""
     prompt, cached = None, 0
-    for stored, answer in zip(history, map(read_choice, history), strict=True):
+    for stored, answer in zip(history, read_choices(history), strict=True):
         if stored.choice == 0:
             prompt, cached = answer.prompt_tokens, answer.cached_tokens or 0
         if prompt is None or answer.completion_tokens is None:
             continue
         sharers = min(stored.choices, sharing)
-        # A tiered price depends on the whole prompt, so that is what is paid for, and then divided.
-        cost = None if prices is None else prices.cost(prompt, 0, cached) / sharers
-        cost = None if prices is None or cost is None else cost + prices.cost(0, answer.completion_tokens)
+        cost = None
+        if prices is not None:
+            cost = prices.cost(prompt, 0, cached) / sharers + prices.cost(0, answer.completion_tokens)
         yield prompt / sharers, answer.completion_tokens, cost
 
 

@@ -245,10 +245,11 @@ class Sampler:
         final = error.kind == "refused"
         for index in indices:
             log.warning("query %s candidate %d: given up after %d attempts: %s", draw.query_id, index, attempts, error)
-            self.asked.missing += not final
-            self.asked.last_error = self.asked.last_error if final else str(error)
-            if final:
-                self.asked.refused[error.refusal] += 1
+        if final:
+            self.asked.refused[error.refusal] += len(indices)
+        else:
+            self.asked.missing += len(indices)
+            self.asked.last_error = str(error)
         return {
             index: Candidate(index, draw.keys[index].hex(), None, str(error), attempts, final=final)
             for index in indices

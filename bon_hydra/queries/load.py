@@ -76,6 +76,11 @@ class QuerySource:
     counts: dict[str, Counts] = field(default_factory=dict)
     """By split, filled while iterating."""
 
+    @property
+    def part(self) -> str:
+        """What of a split its first queries are: `head`, or `shuffled`."""
+        return "head" if self.dataset.shuffle_seed is None else "shuffled"
+
     def __iter__(self) -> Iterator[Query]:
         """The queries, split after split in the order of `splits`, at most `max_queries` of each.
 
@@ -83,7 +88,7 @@ class QuerySource:
             DatasetError: the data set cannot be read on.
         """
         for split in self.splits:
-            self.counts[split] = Counts("head" if self.dataset.shuffle_seed is None else "shuffled")
+            self.counts[split] = Counts(self.part)
         for split in self.splits:
             yield from _queries(self, split, self.counts[split])
 

@@ -13,8 +13,8 @@ from bon_hydra.report.listing import Line, Listed
 from bon_hydra.report.tables import GAP, Grid, dollars, percent, whole
 
 LEFT_OUT_FIRST = ("run", "splits", "T", "cost", "candidates", "model")
-LEFT_OUT_LAST = ("notes", "N", "status")
-"""Where not even a stump of the notes fits beside the others."""
+LEFT_OUT_LAST = ("N", "status")
+"""Where the others do not fit without the notes either."""
 NOTES_LEAST = 14
 
 
@@ -35,22 +35,24 @@ def listing_table(lines: Sequence[Line], out: Console) -> RenderableType:
         "notes": [_first_line(line) for line in lines],
     }
     dropped = []
-    least = NOTES_LEAST if any(columns["notes"]) else 0
+    if not any(columns["notes"]):
+        del columns["notes"]
+    least = NOTES_LEAST if "notes" in columns else 0
     if out.is_terminal:
         for name in LEFT_OUT_FIRST:
             if _room(columns, out.width) < least:
                 dropped.append(name)
                 del columns[name]
         room = _room(columns, out.width)
-        if room >= least:
+        if least and room < least:
+            dropped.append("notes")
+            del columns["notes"]
+        elif least:
             columns["notes"] = [text if cell_len(text) <= room else text[: room - 1] + "…" for text in columns["notes"]]
-        else:
-            for name in LEFT_OUT_LAST:
-                if least if name == "notes" else _room(columns, out.width) + GAP < 0:
-                    dropped.append(name)
-                    del columns[name]
-    if not any(columns.get("notes", ())):
-        columns.pop("notes", None)
+        for name in LEFT_OUT_LAST:
+            if _room(columns, out.width) + GAP < 0:
+                dropped.append(name)
+                del columns[name]
     figures = [name for name in ("N", "T", "candidates", "verified", "cost") if name in columns]
     texts = [name for name in columns if name not in figures]
     ordered = [name for name in ("when", "experiment", "model", *figures, "status") if name in columns]
